@@ -35,7 +35,7 @@ pub enum Mode {
 pub fn precision_on(device: &Device, requested: Precision) -> Precision {
     match device {
         Device::Cuda(_) => requested,
-        Device::Cpu if cpu::has_unit_for(requested) => requested,
+        Device::Cpu if cpu::unit_for(requested).is_some() => requested,
         Device::Cpu | Device::Metal(_) => Precision::Fp32,
     }
 }

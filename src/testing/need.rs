@@ -21,6 +21,8 @@ pub enum Need {
     Avx512,
     /// A processor with a matrix unit (AMX).
     Amx,
+    /// A processor with products of bf16 in 512-bit vectors.
+    Avx512Bf16,
     /// A system on which users may mount file systems in their own name space.
     Unshare,
     /// Data sets that are not part of the repository.
@@ -44,6 +46,7 @@ impl Need {
             Self::Avx2 => "SWEEP_NEED_AVX2",
             Self::Avx512 => "SWEEP_NEED_AVX512",
             Self::Amx => "SWEEP_NEED_AMX",
+            Self::Avx512Bf16 => "SWEEP_NEED_AVX512_BF16",
             Self::Unshare => "SWEEP_NEED_UNSHARE",
             Self::SharedData => "SWEEP_NEED_DATA",
             Self::Slurm => "SWEEP_SLURM",
@@ -95,6 +98,7 @@ impl fmt::Display for Need {
             Self::Avx2 => "AVX2",
             Self::Avx512 => "AVX-512",
             Self::Amx => "AMX",
+            Self::Avx512Bf16 => "AVX-512-BF16",
             Self::Unshare => "unshare",
             Self::SharedData => "shared data",
             Self::Slurm => "Slurm",

@@ -6,7 +6,7 @@ use candle_core::Device;
 use serde::Serialize;
 
 use sweep_core::error::Result;
-use sweep_engine::cpu::has_unit_for;
+use sweep_engine::cpu::unit_for;
 use sweep_experiment::provenance;
 use sweep_graph::Precision;
 use sweep_graph::gpu::devices::{self, DeviceInfo};
@@ -77,6 +77,16 @@ pub fn check(choice: Choice) -> Result<String> {
 #[must_use]
 pub fn is_quick_on_cpu(precision: Precision) -> bool {
     sweep_engine::precision_on(&Device::Cpu, precision) == precision
+}
+
+/// Precision of convolutions on a device, and the processor's unit for it: `fp32`, `bf16 by AVX-512-BF16`.
+#[must_use]
+pub fn precision_in_words(device: &Device, requested: Precision) -> String {
+    let precision = sweep_engine::precision_on(device, requested);
+    match unit_for(precision) {
+        Some(unit) if device.is_cpu() => format!("{} by {unit}", precision.name()),
+        _ => precision.name().to_owned(),
+    }
 }
 
 /// Why [`Choice::Auto`] uses no GPU; `None` if it uses one.
@@ -160,10 +170,12 @@ fn line(gpu: &DeviceInfo) -> String {
     format!("{} · {} MiB · compute capability {major}.{minor}", gpu.name, gpu.memory >> 20)
 }
 
-/// Supported instruction sets, and units for convolutions in lower precision.
+/// Supported instruction sets, and the unit for convolutions in each lower precision.
 fn instruction_sets() -> String {
-    let unit = if has_unit_for(Precision::Bf16) { ", AMX for precision tf32 and bf16" } else { "" };
-    format!("{}{unit}", vectors())
+    let units = [Precision::Tf32, Precision::Bf16].map(|precision| {
+        unit_for(precision).map_or_else(String::new, |unit| format!(", {unit} for precision {}", precision.name()))
+    });
+    format!("{}{}", vectors(), units.concat())
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -129,7 +129,7 @@ fn run(
         Some(given) => name.replacen("cuda:0", given, 1),
         None => name,
     };
-    let precision = sweep_engine::precision_on(&device, config.precision).name();
+    let precision = device::precision_in_words(&device, config.precision);
     folder.log(&format!(
         "attempt {} on {} with {} threads, convolutions in {precision}",
         status.attempts,

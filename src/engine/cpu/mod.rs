@@ -3,7 +3,7 @@
 //!
 //! - `choose`: the algorithm of a layer and its memory; `engine::plan` writes the program for a shape
 //! - `layout`: blocks of sixteen channels; `simd`: instruction sets; `kernels`: the arithmetic; `kernels::tiles`: the
-//!   same on a matrix unit, if a [`Precision`] allows it
+//!   same in bf16, on a matrix unit or by vectors (`simd::tiles`), if a [`Precision`] allows it
 //! - `execute`, `maps`: run a plan's steps; `normalise`: normalisation per channel
 //!
 //! The environment variable `LANDMARK_SWEEP_SIMD` (`avx512`, `avx2`, `neon`, `portable`) selects an instruction set by name; if
@@ -52,7 +52,7 @@ pub struct CpuEngine {
     network: Arc<Network>,
     plans: BTreeMap<(usize, usize, usize, bool), Arc<Plan>>,
     instructions: Instructions,
-    precision: Precision,
+    choices: Choices,
     state: Arc<Mutex<State>>,
     last: Option<Last>,
     /// The tensor that [`Engine::gradient`] returns, `[N]`.
@@ -68,10 +68,11 @@ struct Last {
     heads: Vec<TensorId>,
 }
 
-/// Whether this processor multiplies faster in this precision than in single precision.
+/// Name of the unit of this processor that multiplies faster in this precision than in single precision, if it has one:
+/// `AMX` or `AVX-512-BF16`. Results depend on it: each rounds in its own order.
 #[must_use]
-pub fn has_unit_for(precision: Precision) -> bool {
-    Algorithm::wide(precision).is_some()
+pub fn unit_for(precision: Precision) -> Option<&'static str> {
+    Choices::new(precision).unit()
 }
 
 /// State that is kept between passes.
@@ -96,17 +97,17 @@ impl CpuEngine {
         let name = std::env::var("LANDMARK_SWEEP_SIMD").ok();
         let instructions = Instructions::choose(name.as_deref()).or_else(|| Instructions::choose(None));
         let instructions = instructions.unwrap_or(Instructions::Portable(simd::portable::Portable));
-        Self::with_instructions(graph, precision, instructions)
+        Self::with_instructions(graph, Choices::new(precision), instructions)
     }
 
-    fn with_instructions(graph: &Graph, precision: Precision, instructions: Instructions) -> Self {
+    fn with_instructions(graph: &Graph, choices: Choices, instructions: Instructions) -> Self {
         let (graph, network) = (graph.clone(), Arc::new(Network::new(graph)));
         Self {
             graph,
             network,
             plans: BTreeMap::new(),
             instructions,
-            precision,
+            choices,
             state: Arc::default(),
             last: None,
             gradient: None,
@@ -164,7 +165,7 @@ impl CpuEngine {
         if let Some(plan) = self.plans.get(&key) {
             return Ok(Arc::clone(plan));
         }
-        let plan = Arc::new(Plan::new(&self.graph, &self.network, images, mode, &Choices::new(self.precision))?);
+        let plan = Arc::new(Plan::new(&self.graph, &self.network, images, mode, &self.choices)?);
         self.plans.insert(key, Arc::clone(&plan));
         Ok(plan)
     }

@@ -1,5 +1,6 @@
 //! AMX, the matrix unit of recent x86-64 servers: products of tiles of 16 rows by 64 bytes, bf16 in and single
-//! precision out, with some sixteen times the operations per cycle of AVX-512.
+//! precision out, with some sixteen times the operations per cycle of AVX-512. It has eight tiles: six hold sums, two hold
+//! factors.
 #![expect(unsafe_code, reason = "tiles are loaded, multiplied and stored by instructions the compiler does not know")]
 #![expect(clippy::inline_always, reason = "kernels become one function per instruction set")]
 #![expect(clippy::unused_self, reason = "a value is a proof")]
@@ -8,19 +9,12 @@ use std::arch::asm;
 use std::sync::OnceLock;
 
 use super::avx512::Avx512;
+use super::tiles::{FactorOffsets, Factors, ROW_BYTES, ROWS, TILE, TileProduct};
 
 /// Proof that the processor has AMX with bf16 and the AVX-512 features used with it (F, BW and BF16), and that the
 /// system lets this process use it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) struct Amx(());
-
-/// Bytes of a tile, and of a row of it.
-pub(in super::super) const TILE_BYTES: usize = 1024;
-pub(in super::super) const ROW_BYTES: usize = 64;
-/// Rows of a tile.
-pub(in super::super) const ROWS: usize = 16;
-/// Tiles that hold sums at once; the two others hold factors.
-pub(in super::super) const SUMS: usize = 6;
 
 /// The shape of all eight tiles, as the processor reads it.
 #[repr(C, align(64))]
@@ -51,23 +45,20 @@ impl Amx {
         Avx512(())
     }
 
-    /// Runs `f`, an `#[inline(always)]` closure, compiled with these instructions and with tiles ready for use.
+    /// Gives all tiles their shape. Between this and [`Amx::release`], a thread may use them.
     #[inline(always)]
-    pub(in super::super) fn with_tiles<R>(self, f: impl FnOnce() -> R) -> R {
-        // SAFETY: `self` proves that the processor has these features.
-        unsafe { with_features(f) }
+    pub(super) fn configure(self) {
+        // SAFETY: `self` proves that the processor has AMX and the process may use it. The instruction changes only the
+        // tile registers, which compiled code never uses.
+        unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const TILE_CONFIGURATION, options(nostack, preserves_flags)) };
     }
-}
 
-#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-fn with_features<R>(f: impl FnOnce() -> R) -> R {
-    // SAFETY: the processor has AMX and the process may use it: the only caller has an `Amx`. These two instructions
-    // change only the tile registers, which compiled code never uses.
-    unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const TILE_CONFIGURATION, options(nostack, preserves_flags)) };
-    let result = f();
-    // SAFETY: same as the block before.
-    unsafe { asm!("tilerelease", options(nostack, preserves_flags)) };
-    result
+    /// Gives the tiles back.
+    #[inline(always)]
+    pub(super) fn release(self) {
+        // SAFETY: same as the block before.
+        unsafe { asm!("tilerelease", options(nostack, preserves_flags)) };
+    }
 }
 
 fn has_instructions() -> bool {
@@ -95,38 +86,10 @@ fn is_permitted() -> bool {
     false
 }
 
-/// Products that are summed at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in super::super) enum TileProduct {
-    /// This many left tiles `a + i·a_step`, up to [`SUMS`], times one right tile.
-    Lefts(usize),
-    /// One left tile times three right tiles `b + i·b_step`.
-    Rights,
-    /// One left tile times three pairs of right tiles `b + i·b_step` and [`ROW_BYTES`] after it.
-    RightPairs,
-}
-
-/// Addresses of factors. A left row holds 32 bf16; row `i` of a right tile holds, for each of its 16 columns, the
-/// factors of numbers `2i` and `2i + 1` of a left row. Rows of a tile are [`ROW_BYTES`] apart.
-#[derive(Clone, Copy)]
-pub(in super::super) struct Factors {
-    /// First left tile.
-    pub(in super::super) a: *const u8,
-    /// Bytes between left tiles.
-    pub(in super::super) a_step: usize,
-    /// First right tile.
-    pub(in super::super) b: *const u8,
-    /// Bytes between right tiles.
-    pub(in super::super) b_step: usize,
-}
-
-/// Offsets of a product's factors from the first ones, in bytes: left and right.
-pub(in super::super) type FactorOffsets = [usize; 2];
-
 /// Loads the next left tile and multiplies it by the loaded right tile.
 macro_rules! left {
     ($tile:literal) => {
-        concat!("tileloadd tmm6, [{left} + {row}]\n add {left}, {a_step}\n tdpbf16ps tmm", $tile, ", tmm6, tmm7")
+        concat!("tileloadd tmm6, [{left} + {row}]\n add {left}, 1024\n tdpbf16ps tmm", $tile, ", tmm6, tmm7")
     };
 }
 
@@ -157,11 +120,10 @@ macro_rules! multiply {
             "cmp {step}, {end}",
             "jb 2b",
             $(concat!("tilestored [{sums} + {row} + 1024*", $tile, "], tmm", $tile),)*
-            "/* {a_step} {b_step} */",
+            "/* {b_step} */",
             step = inout(reg) $steps.as_ptr_range().start => _,
             end = in(reg) $steps.as_ptr_range().end,
             a = in(reg) $factors.a,
-            a_step = in(reg) $factors.a_step,
             b = in(reg) $factors.b,
             b_step = in(reg) $factors.b_step,
             row = in(reg) ROW_BYTES,
@@ -181,14 +143,12 @@ macro_rules! multiply {
 }
 
 impl Amx {
-    /// `sums[i] (+)= Σ left·right` over all steps, for the pairs of tiles of a shape; a sum is 16×16 numbers. Runs inside
-    /// [`Amx::with_tiles`].
+    /// See [`TileUnit::multiply`](super::tiles::TileUnit::multiply).
     ///
     /// # Safety
-    /// All tiles that are read exist, `sums` is valid for reads and writes of as many tiles, and there is at least one
-    /// step.
+    /// Tiles are configured, all tiles that are read exist, and `sums` is valid for reads and writes of as many tiles.
     #[inline(always)]
-    pub(in super::super) unsafe fn multiply(
+    pub(super) unsafe fn multiply(
         self,
         shape: TileProduct,
         factors: Factors,
@@ -200,13 +160,12 @@ impl Amx {
         // SAFETY: the caller's promise; `self` proves that the processor has these instructions.
         unsafe {
             match shape {
-                TileProduct::Lefts(1) => multiply!(factors, steps, sums, accumulate, lefts[0]),
-                TileProduct::Lefts(2) => multiply!(factors, steps, sums, accumulate, lefts [0 1]),
-                TileProduct::Lefts(3) => multiply!(factors, steps, sums, accumulate, lefts [0 1 2]),
-                TileProduct::Lefts(4) => multiply!(factors, steps, sums, accumulate, lefts [0 1 2 3]),
-                TileProduct::Lefts(5) => multiply!(factors, steps, sums, accumulate, lefts [0 1 2 3 4]),
-                TileProduct::Lefts(6) => multiply!(factors, steps, sums, accumulate, lefts [0 1 2 3 4 5]),
-                TileProduct::Lefts(count) => unreachable!("{count} left tiles"),
+                TileProduct::Lefts(lefts, rights) => {
+                    for right in 0..rights {
+                        let factors = Factors { b: factors.b.add(right * factors.b_step), ..factors };
+                        self.lefts(lefts, factors, steps, sums.add(right * lefts * TILE), accumulate);
+                    }
+                }
                 TileProduct::Rights => multiply!(
                     factors,
                     steps,
@@ -240,6 +199,23 @@ impl Amx {
                         right!(5, 64),
                     ]
                 ),
+            }
+        }
+    }
+
+    /// The product of so many left tiles with one right tile.
+    #[inline(always)]
+    unsafe fn lefts(self, count: usize, factors: Factors, steps: &[FactorOffsets], sums: *mut f32, accumulate: bool) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match count {
+                1 => multiply!(factors, steps, sums, accumulate, lefts[0]),
+                2 => multiply!(factors, steps, sums, accumulate, lefts [0 1]),
+                3 => multiply!(factors, steps, sums, accumulate, lefts [0 1 2]),
+                4 => multiply!(factors, steps, sums, accumulate, lefts [0 1 2 3]),
+                5 => multiply!(factors, steps, sums, accumulate, lefts [0 1 2 3 4]),
+                6 => multiply!(factors, steps, sums, accumulate, lefts [0 1 2 3 4 5]),
+                count => unreachable!("{count} left tiles"),
             }
         }
     }

@@ -11,9 +11,13 @@ pub(super) mod amx;
 pub(super) mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub(super) mod avx512;
+#[cfg(target_arch = "x86_64")]
+pub(super) mod avx512_bf16;
 #[cfg(target_arch = "aarch64")]
 pub(super) mod neon;
 pub(super) mod portable;
+#[cfg(target_arch = "x86_64")]
+pub(super) mod tiles;
 
 /// Channels that are neighbours in memory, and numbers in a [`Simd::V`].
 pub(super) use crate::plan::LANES;

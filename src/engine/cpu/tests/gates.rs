@@ -2,6 +2,7 @@
 
 use super::{check, check_memory, check_threads, flat, parameters};
 use crate::cpu::CpuEngine;
+use crate::cpu::choose::Choices;
 use crate::cpu::simd::Instructions;
 use crate::tests::comparison::SMOOTH;
 use crate::tests::gates::gated;
@@ -30,7 +31,7 @@ fn a_mean_of_many_pixels_keeps_their_digits() {
     graph.push_head(mean);
     head(&mut graph, image, "head", 1);
     for instructions in Instructions::tested() {
-        let mut engine = CpuEngine::with_instructions(&graph, Precision::Fp32, instructions);
+        let mut engine = CpuEngine::with_instructions(&graph, Choices::new(Precision::Fp32), instructions);
         let images = (Tensor::ones((1, 1, 1500, 1000), DType::F32, &Device::Cpu).unwrap() * 0.1).unwrap();
         let heads = engine.forward(&images, &parameters(&graph, 1), Mode::Evaluate).unwrap();
         let found = flat(&heads[0])[0];
@@ -54,7 +55,7 @@ fn sigmoids_of_large_numbers_have_limits() {
     let expected = [0.0, 0.0, 1.0 / (1.0 + 20f64.exp()), 0.5, 1.0 / (1.0 + (-20f64).exp()), 1.0, f64::NAN, 1.0];
     let images = Tensor::from_slice(&values, (1, 1, 2, 4), &Device::Cpu).unwrap();
     for instructions in Instructions::tested() {
-        let mut engine = CpuEngine::with_instructions(&graph, Precision::Fp32, instructions);
+        let mut engine = CpuEngine::with_instructions(&graph, Choices::new(Precision::Fp32), instructions);
         let heads = engine.forward(&images, &parameters(&graph, 1), Mode::Evaluate).unwrap();
         for (found, expected) in flat(&heads[0]).into_iter().zip(expected) {
             let close = (found - expected).abs() <= 1e-6 * expected || (found.is_nan() && expected.is_nan());

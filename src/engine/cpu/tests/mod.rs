@@ -17,7 +17,7 @@ fn check(graph: &Graph, shapes: &[[usize; 4]], bounds: [f64; 3]) {
     let parameters = || parameters(graph, 3);
     let mut engines: Vec<CpuEngine> = Instructions::tested()
         .into_iter()
-        .map(|set| CpuEngine::with_instructions(graph, Precision::Fp32, set))
+        .map(|set| CpuEngine::with_instructions(graph, Choices::new(Precision::Fp32), set))
         .collect();
     for shape in shapes {
         for mode in [Mode::Train, Mode::Evaluate] {
@@ -40,7 +40,7 @@ fn check_threads(graph: &Graph, shape: [usize; 4]) {
     for instructions in Instructions::tested() {
         let on = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            let mut engine = CpuEngine::with_instructions(graph, Precision::Fp32, instructions);
+            let mut engine = CpuEngine::with_instructions(graph, Choices::new(Precision::Fp32), instructions);
             pool.install(|| run(&mut engine, &parameters(graph, 1), shape, Mode::Train))
         };
         let one = on(1);
@@ -148,28 +148,21 @@ fn random_graphs_agree_with_the_reference() {
 fn check_memory(graph: &Graph, shape: [usize; 4]) {
     let [images, _, height, width] = shape;
     let mark = f32::from_bits(0x7fc0_1234);
-    let sets = Instructions::tested().into_iter().map(|set| (set, Precision::Fp32));
-    // Without a matrix unit, the last two repeat the first.
-    tiles::has_matrix_unit();
-    let sets = sets.chain(
-        Instructions::choose(None)
-            .into_iter()
-            .flat_map(|set| [Precision::Tf32, Precision::Bf16].map(|precision| (set, precision))),
-    );
-    for (instructions, precision) in sets {
+    let single = Instructions::tested().into_iter().map(|set| (set, Choices::new(Precision::Fp32)));
+    let best = Instructions::choose(None).unwrap();
+    for (instructions, choices) in single.chain(tiles::ways().into_iter().map(|(_, choices)| (best, choices))) {
         for mode in [Mode::Train, Mode::Evaluate] {
-            let mut engine = CpuEngine::with_instructions(graph, precision, instructions);
+            let mut engine = CpuEngine::with_instructions(graph, choices, instructions);
             let expected = run(&mut engine, &parameters(graph, 3), shape, mode);
             let extent = Extent { images, size: Size { height, width } };
-            let plan = Plan::with_layout(graph, &engine.network, extent, mode, &Choices::new(precision), memory::apart)
-                .unwrap();
+            let plan = Plan::with_layout(graph, &engine.network, extent, mode, &choices, memory::apart).unwrap();
             let plan = Arc::new(plan);
             engine.plans.insert((images, height, width, mode == Mode::Train), Arc::clone(&plan));
             let mut state = lock(&engine.state);
             state.arena.reserve(plan.arena);
             state.arena.fill(mark);
             drop(state);
-            let what = format!("{} {precision:?} {shape:?} {mode:?}", instructions.name());
+            let what = format!("{} {choices:?} {shape:?} {mode:?}", instructions.name());
             assert!(run(&mut engine, &parameters(graph, 3), shape, mode) == expected, "{what}: another result");
             let mut guards = lock(&engine.state).arena.numbers();
             guards.truncate(plan.arena);
@@ -361,7 +354,7 @@ fn what_is_not_a_number_stays_so() {
         let len = trained.len();
         parameters.trained().set(&Tensor::from_vec(trained, len, &Device::Cpu).unwrap()).unwrap();
         let images = Tensor::ones((1, 1, 8, 8), DType::F32, &Device::Cpu).unwrap();
-        let mut engine = CpuEngine::with_instructions(&graph, Precision::Fp32, instructions);
+        let mut engine = CpuEngine::with_instructions(&graph, Choices::new(Precision::Fp32), instructions);
         for mode in [Mode::Train, Mode::Evaluate] {
             let heads = engine.forward(&images, &parameters, mode).unwrap();
             assert!(flat(&heads[0]).iter().all(|v| v.is_nan()), "a diverged training must show");

@@ -1,20 +1,23 @@
-//! Convolution on a matrix unit. Skipped on processors without one.
-
-use sweep_testing::Need;
+//! Convolution by products of tiles of bf16, on every unit of the processor. Each unit that it lacks is skipped.
 
 use super::*;
 use crate::reference::Reference;
 use crate::tests::comparison::{doubled, error, random};
 
-/// Whether this processor has a matrix unit. A missing one is recorded.
-#[track_caller]
-pub(super) fn has_matrix_unit() -> bool {
-    let has = [Precision::Bf16, Precision::Tf32].into_iter().all(|precision| Algorithm::wide(precision).is_some());
-    Need::Amx.met(has.then_some(()).ok_or_else(|| "this processor has no matrix unit".to_owned())).is_some()
+/// Each unit wherever it can be used.
+fn forced() -> Vec<(Precision, Choices)> {
+    let of = |precision| Choices::tested(precision).into_iter().map(move |choices| (precision, choices));
+    [Precision::Tf32, Precision::Bf16].into_iter().flat_map(of).collect()
 }
 
-fn engine(graph: &Graph, precision: Precision) -> CpuEngine {
-    CpuEngine::with_instructions(graph, precision, Instructions::choose(None).unwrap())
+/// Every way to compute in less than single precision: [`forced`], and as chosen.
+pub(super) fn ways() -> Vec<(Precision, Choices)> {
+    let chosen = [Precision::Tf32, Precision::Bf16].map(|precision| (precision, Choices::new(precision)));
+    forced().into_iter().chain(chosen.into_iter().filter(|(_, choices)| choices.unit().is_some())).collect()
+}
+
+fn engine(graph: &Graph, choices: Choices) -> CpuEngine {
+    CpuEngine::with_instructions(graph, choices, Instructions::choose(None).unwrap())
 }
 
 /// Whole numbers from −`limit` to `limit`.
@@ -24,11 +27,8 @@ fn whole_numbers(seed: u64, len: usize, limit: f32) -> Vec<f32> {
 
 #[test]
 fn small_whole_numbers_are_multiplied_exactly() {
-    if !has_matrix_unit() {
-        return;
-    }
     // All factors fit into bf16's eight bits and all sums into single precision's 24: any deviation is a mistake.
-    let shapes = [(1, 1, 1), (2, 3, 5), (3, 17, 12), (1, 20, 33), (2, 40, 47), (1, 70, 90)];
+    let shapes = [(1, 1, 1), (2, 3, 5), (3, 17, 12), (1, 20, 33), (4, 9, 64), (2, 40, 47), (1, 70, 90)];
     for (index, (images, height, width)) in shapes.into_iter().enumerate() {
         for (kernel, channels) in [(1, [8, 40, 20]), (3, [9, 20, 33]), (5, [8, 16, 5])] {
             let style = Style { norm: None, activation: Activation::Identity, ..Style::BILINEAR_RELU };
@@ -60,10 +60,9 @@ fn small_whole_numbers_are_multiplied_exactly() {
             let expected = run(&mut Reference::new(&graph), &doubled(&graph, &parameters));
             let middle = expected[0].iter().fold(0.0f64, |m, v| m.max(v.abs()));
             assert!(middle <= 256.0, "{middle} needs more than eight bits");
-            for precision in [Precision::Bf16, Precision::Tf32] {
-                let mut engine = engine(&graph, precision);
-                let found = run(&mut engine, &parameters);
-                assert_eq!(found, expected, "{precision:?}, kernel {kernel}, {shape:?}");
+            for (precision, choices) in forced() {
+                let found = run(&mut engine(&graph, choices), &parameters);
+                assert_eq!(found, expected, "{precision:?}, {choices:?}, kernel {kernel}, {shape:?}");
             }
         }
     }
@@ -71,44 +70,78 @@ fn small_whole_numbers_are_multiplied_exactly() {
 
 #[test]
 fn rounding_is_what_the_precision_says() {
-    if !has_matrix_unit() {
-        return;
-    }
     // No kink at zero, where rounding would decide the direction of a gradient.
     let style = Style { activation: Activation::Identity, ..Style::BILINEAR_RELU };
     let graph = unet_plus_plus(style, &[16, 24, 40], 1, 10, true);
-    let shape = [2, 1, 41, 36];
-    for mode in [Mode::Train, Mode::Evaluate] {
-        let expected = expected(&graph, &parameters(&graph, 3), shape, mode);
-        let mut errors = Vec::new();
-        for (precision, bound) in [(Precision::Fp32, 1e-5), (Precision::Tf32, 1e-4), (Precision::Bf16, 3e-2)] {
-            let mut engine = engine(&graph, precision);
-            let found = run(&mut engine, &parameters(&graph, 3), shape, mode);
-            let heads = found.heads.iter().zip(&expected.heads).map(|(f, e)| error(f, e)).fold(0.0, f64::max);
-            let gradient = error(&found.gradient, &expected.gradient);
-            println!("{precision:?} {mode:?}: values off by {heads:.1e}, gradient by {gradient:.1e}");
-            assert!(heads < bound && gradient < 3.0 * bound, "{precision:?}: {heads} {gradient}");
-            errors.push(heads);
+    for shape in [[1, 1, 61, 52], [2, 1, 41, 36], [4, 1, 24, 17]] {
+        for mode in [Mode::Train, Mode::Evaluate] {
+            let expected = expected(&graph, &parameters(&graph, 3), shape, mode);
+            let errors = |choices: Choices| {
+                let found = run(&mut engine(&graph, choices), &parameters(&graph, 3), shape, mode);
+                let heads = found.heads.iter().zip(&expected.heads).map(|(f, e)| error(f, e)).fold(0.0, f64::max);
+                (heads, error(&found.gradient, &expected.gradient))
+            };
+            assert!(errors(Choices::new(Precision::Fp32)).0 < 1e-5);
+            for (precision, choices) in ways() {
+                let (heads, gradient) = errors(choices);
+                println!(
+                    "{precision:?} {choices:?} {shape:?} {mode:?}: values off by {heads:.1e}, gradient by {gradient:.1e}"
+                );
+                // The least error shows that the unit was used.
+                let bounds = if precision == Precision::Bf16 { 1e-4..3e-2 } else { 1e-6..1e-4 };
+                let is_right = bounds.contains(&heads) && gradient < 5.0 * bounds.end;
+                assert!(is_right, "{precision:?} {choices:?}: {heads} {gradient}");
+            }
         }
-        assert!(errors[1] < errors[2] / 50.0, "eight more bits must show: {errors:?}");
     }
 }
 
 #[test]
 fn threads_change_nothing() {
-    if !has_matrix_unit() {
-        return;
-    }
     let graph = unet_plus_plus(Style::BILINEAR_RELU, &[16, 64, 80], 1, 10, false);
-    let with_threads = |threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| {
-            let mut engine = engine(&graph, Precision::Bf16);
-            run(&mut engine, &parameters(&graph, 1), [2, 1, 60, 44], Mode::Train)
-        })
-    };
-    let one = with_threads(1);
-    for threads in [2, 5] {
-        assert!(with_threads(threads) == one, "{threads} threads differ");
+    for ((precision, choices), images) in ways().into_iter().flat_map(|way| [(way, 1), (way, 4)]) {
+        let with_threads = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let shape = [images, 1, 60, 44];
+            pool.install(|| run(&mut engine(&graph, choices), &parameters(&graph, 1), shape, Mode::Train))
+        };
+        let one = with_threads(1);
+        for threads in [2, 5] {
+            assert!(with_threads(threads) == one, "{precision:?} {choices:?}: {threads} threads differ");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_ordinary_number_stays_where_it_belongs() {
+    let style = Style { norm: None, activation: Activation::Identity, ..Style::BILINEAR_RELU };
+    let mut graph = Graph::new();
+    let image = graph.push(Node::Input { channels: 20 });
+    let node = style.conv(&mut graph, image, "a", 24, 3);
+    graph.push_head(node);
+    let (height, width, [y, x]) = (11, 37, [4, 36]);
+    let parameters = parameters(&graph, 1);
+    let ordinary = random(5, 20 * height * width);
+    for (precision, choices) in forced() {
+        let run = |strange: Option<f32>| {
+            let mut values = ordinary.clone();
+            if let Some(strange) = strange {
+                values[(19 * height + y) * width + x] = strange;
+            }
+            let images = Tensor::from_vec(values, (1, 20, height, width), &Device::Cpu).unwrap();
+            let heads = engine(&graph, choices).forward(&images, &parameters, Mode::Evaluate).unwrap();
+            flat(&heads[0])
+        };
+        // A denormal counts as zero, as the units define it.
+        assert!(run(Some(1e-40)) == run(Some(0.0)), "{precision:?} {choices:?}");
+        let without = run(None);
+        for strange in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            for (index, (found, expected)) in run(Some(strange)).into_iter().zip(&without).enumerate() {
+                let (row, column) = (index / width % height, index % width);
+                let near = row.abs_diff(y) <= 1 && column.abs_diff(x) <= 1;
+                let right = if near { !found.is_finite() } else { found.to_bits() == expected.to_bits() };
+                assert!(right, "{precision:?} {choices:?}, {strange} at {row}, {column}: {found}");
+            }
+        }
     }
 }

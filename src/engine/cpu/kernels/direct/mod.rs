@@ -8,11 +8,13 @@ mod gradient;
 
 pub(in super::super) use gradient::{GradientShape, gradient_workspace, weight_gradient};
 
-use super::super::layout::{Block, Pointer, Target};
+use super::super::layout::{Block, Extent, Pointer, Target};
 use super::super::simd::{LANES, Simd};
 use super::filter::Filter;
 use super::windows::{Tap, Windows};
-use super::{Convolution, Finish, copy_padded, debug_assert_hold, debug_assert_targets_hold, for_each, scratch};
+use super::{
+    Convolution, Finish, PRODUCT, copy_padded, debug_assert_hold, debug_assert_targets_hold, for_each, scratch,
+};
 
 /// Most pixels of a strip.
 const STRIP: usize = 12;
@@ -27,6 +29,14 @@ fn split(windows: &Windows, sources: usize, targets: usize) -> (usize, usize) {
 /// Numbers of workspace that a convolution needs.
 pub(in super::super) fn workspace(sources: usize, targets: usize, kernel: usize) -> usize {
     Filter::direct_len(sources, targets, kernel)
+}
+
+/// Time of a convolution of stride 1, see [`PRODUCT`].
+pub(in super::super) fn nanoseconds(extent: Extent, sources: usize, targets: usize, kernel: usize) -> f64 {
+    /// A filter between two blocks.
+    const FILTER: f64 = 450.0;
+    let products = (kernel * kernel * extent.images * extent.size.area()) as f64;
+    (sources * targets) as f64 * (products * PRODUCT + FILTER)
 }
 
 /// Convolves sources to targets.

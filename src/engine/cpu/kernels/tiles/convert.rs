@@ -1,4 +1,4 @@
-//! Converts maps in single precision to bf16, in the orders that a matrix unit reads.
+//! Converts maps in single precision to bf16, in the orders that tiles are read.
 use std::arch::x86_64::{
     __m256i, __m512, __m512i, _MM_HINT_T0, _mm_prefetch, _mm512_castsi512_ps, _mm512_cvtepu16_epi32,
     _mm512_cvtne2ps_pbh, _mm512_cvtneps_pbh, _mm512_or_si512, _mm512_setzero_ps, _mm512_setzero_si512,
@@ -113,7 +113,7 @@ pub(super) unsafe fn pack_rows(
     (image, first, end): (usize, usize, usize),
     out: *mut f32,
 ) {
-    let s = tiles.amx.vectors();
+    let s = tiles.unit.vectors();
     let (even, odd) = pair_of(sources, pair);
     let (border, height, width) = (packing.border, extent.size.height, extent.size.width);
     let next_term = packing.pairs * packing.plane * LINE;
@@ -174,7 +174,7 @@ pub(super) unsafe fn pack_pixel_pairs(
     lines: usize,
     (out, next_term): (*mut f32, usize),
 ) {
-    let s = tiles.amx.vectors();
+    let s = tiles.unit.vectors();
     let activation = Activation::for_image(s, block, image);
     let (height, width) = (extent.size.height, extent.size.width);
     // SAFETY: pixels read are inside the map, lines written are counted.
@@ -233,7 +233,7 @@ pub(super) unsafe fn transpose_pixels(
     steps: usize,
     (out, next_term): (*mut f32, usize),
 ) {
-    let s = tiles.amx.vectors();
+    let s = tiles.unit.vectors();
     // SAFETY: pixels read are inside the map, tiles written are counted.
     unsafe {
         let zero = _mm512_setzero_ps();

@@ -1,4 +1,4 @@
-//! The gradient to a kernel on a matrix unit: for every tap the product of a gradient, channels by pixels, with a map,
+//! The gradient to a kernel by products of tiles: for every tap the product of a gradient, channels by pixels, with a map,
 //! pixels by channels, in steps of 32 pixels.
 //!
 //! Both run over padded rows of the same even length, so that a tap is a shift: of whole rows or pairs of pixels in the
@@ -8,10 +8,10 @@
 
 use super::super::super::layout::{Block, Extent, Pointer, RowChunks};
 use super::super::super::simd::LANES;
-use super::super::super::simd::amx::{FactorOffsets, Factors, ROW_BYTES, TILE_BYTES, TileProduct};
+use super::super::super::simd::tiles::{FactorOffsets, Factors, ROW_BYTES, Steps, TILE, TILE_BYTES, TileProduct};
 use super::super::filter::{Span, WeightGradient, sum_parts};
 use super::super::{debug_assert_hold, scratch};
-use super::{TASKS, TILE, Tiles, convert, weights};
+use super::{TASKS, Tiles, convert, weights};
 
 /// Pixels of a step.
 const PIXELS: usize = ROW_BYTES / 2;
@@ -201,7 +201,7 @@ pub(in super::super::super) unsafe fn weight_gradient(
             unsafe {
                 for offset in (0..taps * TILE).step_by(TILE) {
                     let from = memory.add(task * taps * TILE + offset).0;
-                    sum_parts(tiles.amx.vectors(), parts, part_len, from, sums.add(offset));
+                    sum_parts(tiles.unit.vectors(), parts, part_len, from, sums.add(offset));
                 }
                 write(tiles, &to, kernel, (task / targets, task % targets), sums);
             }
@@ -245,17 +245,18 @@ unsafe fn multiply(
     accumulate: bool,
 ) {
     let b_step = division.row / 2 * ROW_BYTES;
-    let factors = Factors { a: gradient.cast(), a_step: 0, b: input.cast(), b_step };
+    let factors = Factors { a: gradient.cast(), b: input.cast(), b_step };
+    let steps = Steps { all: steps, halves: 0 };
     // SAFETY: the caller's promise.
     unsafe {
         if division.kernel == 1 {
-            tiles.amx.multiply(TileProduct::Lefts(1), factors, steps, sums, accumulate);
+            tiles.unit.multiply(TileProduct::Lefts(1, 1), factors, steps, sums, accumulate);
             return;
         }
-        tiles.amx.multiply(TileProduct::RightPairs, factors, steps, sums, accumulate);
+        tiles.unit.multiply(TileProduct::RightPairs, factors, steps, sums, accumulate);
         let late = gradient.add(tiles.terms() * division.chunk_steps() * TILE);
         let factors = Factors { a: late.cast(), ..factors };
-        tiles.amx.multiply(TileProduct::Rights, factors, steps, sums.add(2 * 3 * TILE), accumulate);
+        tiles.unit.multiply(TileProduct::Rights, factors, steps, sums.add(2 * 3 * TILE), accumulate);
     }
 }
 

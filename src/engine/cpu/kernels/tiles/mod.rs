@@ -1,5 +1,5 @@
-//! Convolution on a matrix unit ([`Amx`]), tap by tap. Factors are rounded to bf16 or to a sum of two bf16; sums are in
-//! single precision.
+//! Convolution by products of tiles of bf16 ([`TileUnit`]), tap by tap. Factors are rounded to bf16 or to a sum of two bf16;
+//! sums are in single precision.
 //!
 //! Rows of a map are packed with their border as lines of 32 channels. Sixteen neighbouring lines, across the ends of
 //! rows, are a left tile; the filter's right tiles hold 32 input by 16 output channels. So sixteen pixels of a block of
@@ -7,22 +7,24 @@
 
 mod convert;
 mod gradient;
+mod speed;
 mod weights;
 
 use std::ops::Range;
 
 pub(in super::super) use gradient::{gradient_workspace, weight_gradient};
 use rayon::prelude::*;
+pub(in super::super) use speed::is_faster;
 
 use super::super::layout::{Block, Extent, Pointer, RowChunks, Target};
-use super::super::simd::amx::{Amx, FactorOffsets, Factors, ROW_BYTES, ROWS, SUMS, TILE_BYTES, TileProduct};
+use super::super::simd::tiles::{
+    FactorOffsets, Factors, LEFTS, ROW_BYTES, ROWS, Steps, TILE, TILE_BYTES, TileProduct, TileUnit,
+};
 use super::super::simd::{LANES, Simd};
 use super::filter::Filter;
 use super::{Convolution, Finish, debug_assert_hold, debug_assert_targets_hold, scratch};
 use sweep_graph::Precision;
 
-/// Numbers of 32 bits in a tile.
-const TILE: usize = TILE_BYTES / 4;
 /// Bytes of packed input that a task keeps in its cache.
 const CACHE: usize = 1 << 19;
 /// Wanted number of tasks.
@@ -31,20 +33,35 @@ const TASKS: usize = 8;
 /// The unit, and the form of its factors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) struct Tiles {
-    amx: Amx,
+    unit: TileUnit,
     /// Whether a factor is a sum of two bf16, the second holding the rounding error of the first.
     split: bool,
 }
 
 impl Tiles {
-    /// The unit for a precision, if the precision allows it and the processor has one.
+    /// The unit for a precision, if the precision allows it and the processor has one that is faster than single precision.
     pub(in super::super) fn detect(precision: Precision) -> Option<Self> {
-        let split = match precision {
-            Precision::Fp32 => return None,
-            Precision::Tf32 => true,
-            Precision::Bf16 => false,
-        };
-        Amx::detect().map(|amx| Self { amx, split })
+        TileUnit::detect().and_then(|unit| Self::of(unit, precision))
+    }
+
+    /// The form of a unit's factors for a precision, if that is faster than single precision.
+    pub(in super::super) fn of(unit: TileUnit, precision: Precision) -> Option<Self> {
+        match precision {
+            Precision::Bf16 => Some(Self { unit, split: false }),
+            // It takes three products: vectors, which multiply twice as many numbers at once, would be slower than in fp32.
+            Precision::Tf32 if matches!(unit, TileUnit::Amx(_)) => Some(Self { unit, split: true }),
+            Precision::Tf32 | Precision::Fp32 => None,
+        }
+    }
+
+    /// The unit's name.
+    pub(in super::super) fn unit(self) -> &'static str {
+        self.unit.name()
+    }
+
+    /// Whether a convolution of many channels is always faster than in single precision; otherwise [`is_faster`] says where.
+    pub(in super::super) fn is_always_faster(self) -> bool {
+        matches!(self.unit, TileUnit::Amx(_))
     }
 
     /// Number of bf16 numbers in a factor.
@@ -61,7 +78,7 @@ impl Tiles {
     #[inline(always)]
     fn for_each(self, tasks: usize, task: impl Fn(usize) + Sync) {
         (0..tasks).into_par_iter().with_max_len(1).for_each(|i| {
-            self.amx.with_tiles(
+            self.unit.with_tiles(
                 #[inline(always)]
                 || task(i),
             );
@@ -74,6 +91,8 @@ impl Tiles {
 struct Packing {
     /// Pairs of source blocks.
     pairs: usize,
+    /// Whether the last pair has a single block.
+    is_odd: bool,
     border: usize,
     /// Lines of a row, border included.
     row: usize,
@@ -86,8 +105,8 @@ impl Packing {
     fn new(extent: Extent, sources: usize, kernel: usize, rows: usize) -> Self {
         let border = kernel / 2;
         let row = extent.size.width + 2 * border;
-        let plane = (rows + 2 * border) * row + 2 * border + ROWS * SUMS;
-        Self { pairs: sources.div_ceil(2), border, row, plane, width: extent.size.width }
+        let plane = (rows + 2 * border) * row + 2 * border + ROWS * LEFTS;
+        Self { pairs: sources.div_ceil(2), is_odd: sources % 2 == 1, border, row, plane, width: extent.size.width }
     }
 
     /// Length in numbers of 32 bits.
@@ -108,6 +127,11 @@ impl Packing {
             }
         }
         steps
+    }
+
+    /// How many of the [steps](Self::steps) are those of a single block.
+    fn halves(self, tiles: Tiles, kernel: usize) -> usize {
+        if self.is_odd { tiles.products().len() * kernel * kernel } else { 0 }
     }
 }
 
@@ -160,15 +184,16 @@ pub(in super::super) unsafe fn convolve(tiles: Tiles, convolution: &Convolution,
     let Division { chunks, groups } = Division::new(tiles, extent, sources.len(), targets.len(), kernel);
     let packing = Packing::new(extent, sources.len(), kernel, chunks.longest());
     let steps = packing.steps(tiles, kernel);
+    let steps = Steps { all: &steps, halves: packing.halves(tiles, kernel) };
     let filter_block = filter_len(tiles, sources.len(), 1, kernel);
-    let product = Product { tiles, packing, steps: &steps, filter: memory, filter_block, targets };
-    let len = packing.len(tiles.terms());
+    let product = Product { tiles, packing, steps, filter: memory, filter_block, targets };
+    let (len, sums_len) = (packing.len(tiles.terms()), tiles.unit.rights() * LEFTS * TILE);
     if groups == 1 {
         tiles.for_each(
             chunks.len(),
             #[inline(always)]
             |chunk| {
-                let packed = scratch(len + SUMS * TILE);
+                let packed = scratch(len + sums_len);
                 // SAFETY: the scratch holds the packed rows and the sums; a chunk's rows are this task's alone.
                 unsafe {
                     for pair in 0..packing.pairs {
@@ -201,7 +226,7 @@ pub(in super::super) unsafe fn convolve(tiles: Tiles, convolution: &Convolution,
             let (chunk, group) = (task / groups, task % groups);
             let range = targets.len() * group / groups..targets.len() * (group + 1) / groups;
             // SAFETY: all chunks are packed; every task has its own rows and targets.
-            unsafe { product.rows(chunks.get(chunk), packed.add(chunk * len).0, scratch(SUMS * TILE), range) };
+            unsafe { product.rows(chunks.get(chunk), packed.add(chunk * len).0, scratch(sums_len), range) };
         },
     );
 }
@@ -211,7 +236,7 @@ pub(in super::super) unsafe fn convolve(tiles: Tiles, convolution: &Convolution,
 struct Product<'a> {
     tiles: Tiles,
     packing: Packing,
-    steps: &'a [FactorOffsets],
+    steps: Steps<'a>,
     filter: Pointer,
     /// Numbers of a target's filter.
     filter_block: usize,
@@ -228,59 +253,74 @@ impl Product<'_> {
         sums: *mut f32,
         targets: Range<usize>,
     ) {
-        let Packing { row, border, width, .. } = self.packing;
-        let s = self.tiles.amx.vectors();
+        let Packing { row, border, .. } = self.packing;
         let lines = (end - first) * row - 2 * border;
         let count = lines.div_ceil(ROWS);
-        let rounds = count.div_ceil(SUMS);
-        for target in targets {
+        let rounds = count.div_ceil(LEFTS);
+        for target in targets.clone().step_by(self.tiles.unit.rights()) {
             if self.is_whole(target) {
                 // SAFETY: the caller's promise.
                 unsafe { self.whole_rows((image, first, end), packed, target) };
                 continue;
             }
-            let finish = Finish::new(s, &self.targets[target]);
+            let together = target..(target + self.tiles.unit.rights()).min(targets.end);
             for round in 0..rounds {
                 // Rounds of similar length.
                 let (tile, next) = (count * round / rounds, count * (round + 1) / rounds);
-                // SAFETY: the caller's promise; a plane goes on for `SUMS` tiles after its last line.
+                // SAFETY: the caller's promise; a plane goes on for `LEFTS` tiles after its last line.
                 unsafe {
-                    self.multiply(target, packed.add(tile * TILE), next - tile, sums, false);
-                    let out = self.targets[target].block.image(image).add(first * width * LANES);
-                    let (mut line, end) = (tile * ROWS, (next * ROWS).min(lines));
-                    while line < end {
-                        let (y, x) = (line / row, line % row);
-                        let (from, to) =
-                            (sums.add((line - tile * ROWS) * LANES), out.wrapping_add((y * width + x) * LANES));
-                        let run = end.min(line + row - x) - line;
-                        for pixel in 0..run.min(width.saturating_sub(x)) {
-                            finish.write(s, to.add(pixel * LANES), s.load(from.add(pixel * LANES)));
-                        }
-                        line += run;
+                    self.multiply(together.clone(), packed.add(tile * TILE), next - tile, sums, false);
+                    for (i, target) in together.clone().enumerate() {
+                        let sums = sums.add(i * (next - tile) * TILE);
+                        self.finish(target, (image, first), tile * ROWS..(next * ROWS).min(lines), sums);
                     }
                 }
             }
         }
     }
 
-    /// `sums (+)=` this many neighbouring left tiles, starting at `lefts`, times a target's filter, over all steps.
+    /// Writes the sums of some lines of a chunk that begins with row `first`.
     #[inline(always)]
-    unsafe fn multiply(self, target: usize, lefts: *const f32, count: usize, sums: *mut f32, accumulate: bool) {
-        // SAFETY: the caller's promise; the filter of every target is there.
+    unsafe fn finish(self, target: usize, (image, first): (usize, usize), lines: Range<usize>, sums: *const f32) {
+        let Packing { row, width, .. } = self.packing;
+        let (s, target) = (self.tiles.unit.vectors(), &self.targets[target]);
+        let finish = Finish::new(s, target);
+        // SAFETY: the caller's promise: the map has these rows, and the sums are those of the lines.
         unsafe {
-            let filter = self.filter.add(target * self.filter_block).0.cast_const();
-            let factors = Factors { a: lefts.cast(), a_step: TILE_BYTES, b: filter.cast(), b_step: 0 };
-            self.tiles.amx.multiply(TileProduct::Lefts(count), factors, self.steps, sums, accumulate);
+            let out = target.block.image(image).add(first * width * LANES);
+            let mut line = lines.start;
+            while line < lines.end {
+                let (y, x) = (line / row, line % row);
+                let from = sums.add((line - lines.start) * LANES);
+                let to = out.wrapping_add((y * width + x) * LANES);
+                let run = lines.end.min(line + row - x) - line;
+                for pixel in 0..run.min(width.saturating_sub(x)) {
+                    finish.write(s, to.add(pixel * LANES), s.load(from.add(pixel * LANES)));
+                }
+                line += run;
+            }
         }
     }
 
-    /// Whether sums are stored unchanged and rows end where tiles do: then tiles are read and written directly in the
-    /// map.
+    /// `sums (+)=` this many neighbouring left tiles, starting at `lefts`, times some targets' filters, over all steps.
+    #[inline(always)]
+    unsafe fn multiply(self, targets: Range<usize>, lefts: *const f32, count: usize, sums: *mut f32, accumulate: bool) {
+        // SAFETY: the caller's promise; the filter of every target is there.
+        unsafe {
+            let filter = self.filter.add(targets.start * self.filter_block).0.cast_const();
+            let factors = Factors { a: lefts.cast(), b: filter.cast(), b_step: 4 * self.filter_block };
+            let shape = TileProduct::Lefts(count, targets.len());
+            self.tiles.unit.multiply(shape, factors, self.steps, sums, accumulate);
+        }
+    }
+
+    /// Whether sums of one target at a time are stored unchanged and rows end where tiles do: then tiles are read and
+    /// written directly in the map.
     #[inline(always)]
     fn is_whole(self, target: usize) -> bool {
         // With few tiles at once, loading their right factors would not pay.
         const FEWEST: usize = 4;
-        let plain = self.targets[target].is_plain();
+        let plain = self.tiles.unit.rights() == 1 && self.targets[target].is_plain();
         plain && self.packing.width.is_multiple_of(ROWS) && self.packing.width / ROWS >= FEWEST
     }
 
@@ -289,7 +329,7 @@ impl Product<'_> {
     unsafe fn whole_rows(self, (image, first, end): (usize, usize, usize), packed: *const f32, target: usize) {
         let Packing { row, width, .. } = self.packing;
         let count = width / ROWS;
-        let rounds = count.div_ceil(SUMS);
+        let rounds = count.div_ceil(LEFTS);
         let Target { block, accumulate, .. } = self.targets[target];
         for y in 0..end - first {
             for round in 0..rounds {
@@ -298,7 +338,7 @@ impl Product<'_> {
                 unsafe {
                     let lefts = packed.add(y * row * LANES + tile * TILE);
                     let out = block.image(image).add(((first + y) * width + tile * ROWS) * LANES);
-                    self.multiply(target, lefts, next - tile, out, accumulate);
+                    self.multiply(target..target + 1, lefts, next - tile, out, accumulate);
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! Converts weights to the tiles that a matrix unit reads, and gradients back to weights.
+//! Converts weights to tiles, and gradients back to weights.
 use std::arch::x86_64::{
     __mmask16, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_mask_storeu_epi32, _mm512_mask_storeu_ps,
     _mm512_maskz_loadu_epi32, _mm512_setzero_ps, _mm512_setzero_si512,
@@ -19,7 +19,7 @@ use super::convert::{TileRows, store};
 /// `out` is valid for writes of that many numbers.
 #[inline(always)]
 pub(super) unsafe fn filter_block(tiles: Tiles, filter: &Filter, source: usize, target: usize, out: *mut f32) {
-    let s = tiles.amx.vectors();
+    let s = tiles.unit.vectors();
     let taps = filter.kernel * filter.kernel;
     // SAFETY: reads stay inside the weights, writes inside the promised numbers.
     unsafe {
@@ -77,7 +77,7 @@ pub(super) unsafe fn filter_block(tiles: Tiles, filter: &Filter, source: usize, 
     }
 }
 
-/// Taps of the widest kernel of the matrix unit.
+/// Taps of the widest kernel.
 const WIDEST_TAPS: usize = 9;
 
 /// The first nine lanes.
@@ -89,7 +89,7 @@ const NINE: __mmask16 = (1 << 9) - 1;
 /// Every tap is valid for reads of sixteen numbers, `out` for writes of `count · T`.
 #[inline(always)]
 pub(super) unsafe fn write_lanes<const T: usize>(tiles: Tiles, taps: [*const f32; T], count: usize, out: *mut f32) {
-    let s = tiles.amx.vectors();
+    let s = tiles.unit.vectors();
     // SAFETY: the caller's promise.
     unsafe {
         if T == 1 {
@@ -119,7 +119,7 @@ pub(super) unsafe fn filter_tile(
     out: *mut f32,
     next_term: usize,
 ) {
-    let s = tiles.amx.vectors();
+    let s = tiles.unit.vectors();
     for row in 0..LANES {
         // SAFETY: inside both blocks, inside the tile.
         unsafe {

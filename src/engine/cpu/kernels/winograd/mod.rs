@@ -15,7 +15,7 @@ pub(in super::super) use gradient::{gradient_workspace, weight_gradient};
 use super::super::layout::{Extent, Pointer};
 use super::super::simd::{LANES, Simd};
 use super::filter::Filter;
-use super::{Convolution, debug_assert_hold, debug_assert_targets_hold, for_each, scratch};
+use super::{Convolution, PRODUCT, debug_assert_hold, debug_assert_targets_hold, for_each, scratch};
 use layout::{BLOCK, POSITION_STRIDE, POSITIONS, TILE, UNIT};
 
 /// Tiles multiplied together, at most.
@@ -75,25 +75,18 @@ fn in_phases(sources: usize, targets: usize) -> bool {
     filter_len(sources, targets) > SMALL_FILTER
 }
 
-/// Whether this is faster than a direct convolution, by a model of both in nanoseconds of one core, measured with
-/// AVX-512. Only the comparison matters, and it hardly depends on the width of vectors.
-pub(in super::super) fn is_faster(extent: Extent, sources: usize, targets: usize) -> bool {
-    /// A product of two blocks of sixteen channels at a pixel, tap or position: 256 multiplications.
-    const PRODUCT: f64 = 2.6;
+/// Time of a convolution, see [`PRODUCT`].
+pub(in super::super) fn nanoseconds(extent: Extent, sources: usize, targets: usize) -> f64 {
     /// A filter between two blocks, there or back.
     const FILTER: f64 = 1000.0;
     /// The same, for each 2²⁰ numbers of all filters: the caches do not hold them.
     const CROWDING: f64 = 300.0;
-    /// A filter between two blocks for direct convolution.
-    const DIRECT_FILTER: f64 = 450.0;
     /// A tile of a block, there or back.
     const TRANSFORM: f64 = 70.0;
     let (tiles, pairs) = (Grid::new(extent).len(), (sources * targets) as f64);
     let products = (POSITIONS * tiles.next_multiple_of(MULTIPLIED)) as f64;
     let filter = FILTER + CROWDING * filter_len(sources, targets) as f64 / f64::from(1 << 20);
-    let winograd = pairs * (products * PRODUCT + filter) + (tiles * (sources + targets)) as f64 * TRANSFORM;
-    let direct = pairs * ((9 * extent.images * extent.size.area()) as f64 * PRODUCT + DIRECT_FILTER);
-    winograd < direct
+    pairs * (products * PRODUCT + filter) + (tiles * (sources + targets)) as f64 * TRANSFORM
 }
 
 /// Numbers of workspace that a convolution needs.
