@@ -53,7 +53,7 @@ pub struct Eval {
     #[command(flatten)]
     pub inference: Inference,
     /// Evaluate under shifts too, on images made darker, coarser, noisier, turned and so on: how much the error grows, with
-    /// intervals. The guide's page on accuracy lists them. Takes fifteen times as long
+    /// intervals. The guide's page on trained networks lists them. Takes fifteen times as long
     #[arg(long)]
     pub shifts: bool,
     /// Compare with these networks, combined in the same way, under every shift: which of two recipes is better, and whether its

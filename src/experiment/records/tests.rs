@@ -102,6 +102,20 @@ fn millimetres_that_are_not_known_are_empty_cells() {
 }
 
 #[test]
+fn tables_stand_below_one_another_under_their_names() {
+    let rows = [record(), record()];
+    let (mut plain, mut named) = (Vec::new(), Vec::new());
+    write_csv(&rows, true, &mut plain).unwrap();
+    let tables: [(&str, &[EpochRecord]); 3] = [("none", &[]), ("a, b", &rows[..1]), ("c", &rows)];
+    write_named_csv_in(ErrorUnit::Millimetres, "shift", &tables, &mut named).unwrap();
+    let [plain, named] = [plain, named].map(|bytes| String::from_utf8(bytes).unwrap());
+    let mut lines = plain.lines();
+    let (header, row) = (lines.next().unwrap(), lines.next().unwrap());
+    let expected = [format!("shift,{header}"), format!("\"a, b\",{row}"), format!("c,{row}"), format!("c,{row}")];
+    assert_eq!(named.lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
 fn rows_survive_the_round_trip() {
     let mut out = Vec::new();
     write_csv(&[record()], true, &mut out).unwrap();
