@@ -27,6 +27,7 @@ NETWORKS = {
     "UNet++ 32-512": {"name": "unet++", "filters": [32, 64, 128, 256, 512]},
     "UNet 64-512": {"name": "unet", "filters": [64, 128, 256, 512]},
     "UNet ResNet-18": {"name": "unet-resnet18"},
+    "UNet EfficientNet-B0": {"name": "unet-efficientnet-b0"},
 }
 LANDMARKS = 10
 

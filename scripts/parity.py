@@ -4,9 +4,9 @@
     parity.py --load FILE            checks that PyTorch takes a file of our weights, strictly
     parity.py --save FILE --like FILE    writes PyTorch's own random weights for the network of another file
     parity.py --count                prints numbers of trained values
-    parity.py --smp                  holds the U-Nets with a ResNet and DeepLabV3+ against segmentation_models_pytorch's own,
-                                     at their published sizes, and writes names and shapes to resnet18.json and
-                                     deeplabv3+.json
+    parity.py --smp                  holds the U-Nets with a ResNet or EfficientNet and DeepLabV3+ against
+                                     segmentation_models_pytorch's own, at their published sizes, and writes names and
+                                     shapes to resnet18.json, deeplabv3+.json and efficientnet-b0.json to -b2.json
     parity.py --public               holds encoders against timm and efficientnet_lite_pytorch
     parity.py --state-dicts          writes tests/fixtures/weights: small files of weights as torch.save makes them
 
@@ -152,6 +152,7 @@ def write_fixtures():
     fixture("unet-resnet34", 31, {**small, "name": "unet-resnet34"}, (3, 1, 29, 23), 1)
     lite = {"width": 0.05, "depth": 0.3, "decoder": [6, 5, 4, 3, 3]}
     fixture("unet-efficientnet-lite0", 32, {"name": "unet-efficientnet-lite0", **lite}, (3, 1, 64, 40), 2)
+    fixture("unet-efficientnet-b0", 71, {"name": "unet-efficientnet-b0", **lite}, (3, 1, 64, 40), 2)
     hrnet = {"name": "hrnet-w18", "width": 2, "modules": [1, 1, 1], "blocks": 1, "stem": 2}
     fixture("hrnet-w18", 35, hrnet, (3, 1, 61, 35), 1)
     fixture("attention-unet", 41, {"name": "attention-unet", "filters": [4, 6, 9]}, (2, 1, 19, 14), 2)
@@ -179,9 +180,17 @@ def against_smp():
         ("deeplabv3+", smp.DeepLabV3Plus(
             "resnet34", decoder_atrous_rates=(6, 12, 18), decoder_aspp_dropout=0, **common
         ), "deeplabv3+.json"),
+        *((f"unet-efficientnet-b{i}", smp.Unet(f"timm-efficientnet-b{i}", **common), f"efficientnet-b{i}.json") for i in range(3)),
     ):
         ours = build({"model": {"name": name}, "channels": 1, "landmarks": 10})
-        ours.load_state_dict(theirs.state_dict(), strict=True)
+        # Our networks drop nothing at random.
+        for module in theirs.modules():
+            if hasattr(module, "drop_prob"):
+                module.drop_prob = 0.0
+        # An EfficientNet has layers of its classifier that nothing reads.
+        unread = ("encoder.conv_head.", "encoder.bn2.")
+        weights = {n: v for n, v in theirs.state_dict().items() if "efficientnet" not in name or not n.startswith(unread)}
+        ours.load_state_dict(weights, strict=True)
         torch.manual_seed(0)
         images = torch.rand(2, 1, 96, 64)
         for mode in (False, True):
@@ -189,9 +198,8 @@ def against_smp():
                 found, expected = ours.train(mode)(images)[0], theirs.train(mode)(images)
             difference = (found - expected).abs().max()
             print(f"{name}, {'training' if mode else 'evaluation'}: largest difference {difference:.1e}")
-        print(f"{name}: {sum(p.numel() for p in theirs.parameters())} trained values")
-        tensors = theirs.state_dict().items()
-        shapes = {key: list(t.shape) for key, t in tensors if not key.endswith("num_batches_tracked")}
+        print(f"{name}: {sum(p.numel() for p in ours.parameters())} trained values")
+        shapes = {key: list(t.shape) for key, t in weights.items() if not key.endswith("num_batches_tracked")}
         about = {"segmentation_models_pytorch": smp.__version__, "torch": torch.__version__, "shapes": shapes}
         if file:
             (FIXTURES / file).write_text(json.dumps(about, indent=0) + "\n")

@@ -369,12 +369,13 @@ class EfficientNetLite(nn.Module):
 
 class UNetEfficientNetLite0(nn.Module):
     WIDTH, DEPTH = 1.0, 1.0
+    ENCODER = EfficientNetLite
 
     def __init__(self, channels, landmarks, width=None, depth=None, decoder=(256, 128, 64, 32, 16),
                  norm={"name": "batch"}, head=None):
         super().__init__()
         add_head(self, head, landmarks)
-        self.encoder = EfficientNetLite(channels, width or self.WIDTH, depth or self.DEPTH, norm)
+        self.encoder = self.ENCODER(channels, width or self.WIDTH, depth or self.DEPTH, norm)
         smp_decoder(self, self.encoder.deepest, self.encoder.skips, decoder, norm, landmarks)
 
     def forward(self, images):
@@ -387,6 +388,86 @@ class UNetEfficientNetLite1(UNetEfficientNetLite0):
 
 
 class UNetEfficientNetLite2(UNetEfficientNetLite0):
+    WIDTH, DEPTH = 1.1, 1.2
+
+
+class SqueezeAndExcitation(nn.Module):
+    def __init__(self, channels, squeezed):
+        super().__init__()
+        self.conv_reduce = nn.Conv2d(channels, squeezed, 1)
+        self.conv_expand = nn.Conv2d(squeezed, channels, 1)
+
+    def forward(self, x):
+        mean = x.mean((2, 3), keepdim=True)
+        return x * self.conv_expand(F.silu(self.conv_reduce(mean))).sigmoid()
+
+
+class MBConv(nn.Module):
+    """An inverted residual block with the names of timm."""
+
+    def __init__(self, inputs, outputs, kernel, stride, expansion, norm):
+        super().__init__()
+        wide = inputs * expansion
+        self.conv_dw = nn.Conv2d(wide, wide, kernel, stride, kernel // 2, groups=wide, bias=False)
+        self.se = SqueezeAndExcitation(wide, inputs // 4)
+        if expansion > 1:
+            self.conv_pw = nn.Conv2d(inputs, wide, 1, bias=False)
+            self.bn1, self.bn2 = normalisation(norm, wide), normalisation(norm, wide)
+            self.conv_pwl, self.bn3 = nn.Conv2d(wide, outputs, 1, bias=False), normalisation(norm, outputs)
+        else:
+            self.bn1 = normalisation(norm, wide)
+            self.conv_pw, self.bn2 = nn.Conv2d(wide, outputs, 1, bias=False), normalisation(norm, outputs)
+        self.around = stride == 1 and inputs == outputs
+
+    def forward(self, x):
+        if hasattr(self, "conv_pwl"):
+            y = F.silu(self.bn2(self.conv_dw(F.silu(self.bn1(self.conv_pw(x))))))
+            y = self.bn3(self.conv_pwl(self.se(y)))
+        else:
+            y = self.bn2(self.conv_pw(self.se(F.silu(self.bn1(self.conv_dw(x))))))
+        return x + y if self.around else y
+
+
+class EfficientNet(nn.Module):
+    """An encoder with the names of timm, without its classifier."""
+
+    def __init__(self, channels, width, depth, norm):
+        super().__init__()
+        inputs = eighths(32, width)
+        self.conv_stem = nn.Conv2d(channels, inputs, 3, 2, 1, bias=False)
+        self.bn1 = normalisation(norm, inputs)
+        stages, self.skips, self.kept = [], [inputs], []
+        for stage, (count, kernel, stride, expansion, outputs) in enumerate(EfficientNetLite.STAGES):
+            if stride == 2 and stage > 1:
+                self.kept.append(stage)
+                self.skips.append(inputs)
+            blocks = []
+            for block in range(-int(-(count * depth) // 1)):
+                outputs_now = eighths(outputs, width)
+                blocks.append(MBConv(inputs, outputs_now, kernel, stride if block == 0 else 1, expansion, norm))
+                inputs = outputs_now
+            stages.append(nn.Sequential(*blocks))
+        self.blocks, self.deepest = nn.Sequential(*stages), inputs
+
+    def forward(self, images):
+        x = F.silu(self.bn1(self.conv_stem(images)))
+        skips = [x]
+        for index, stage in enumerate(self.blocks):
+            if index in self.kept:
+                skips.append(x)
+            x = stage(x)
+        return [*skips, x]
+
+
+class UNetEfficientNetB0(UNetEfficientNetLite0):
+    ENCODER = EfficientNet
+
+
+class UNetEfficientNetB1(UNetEfficientNetB0):
+    WIDTH, DEPTH = 1.0, 1.1
+
+
+class UNetEfficientNetB2(UNetEfficientNetB0):
     WIDTH, DEPTH = 1.1, 1.2
 
 
@@ -547,10 +628,12 @@ class DeepLabV3Plus(nn.Module):
 
 
 RESNETS = {"unet-resnet18": UNetResNet18, "unet-resnet34": UNetResNet34}
+EFFICIENTNETS = {"unet-efficientnet-b0": UNetEfficientNetB0, "unet-efficientnet-b1": UNetEfficientNetB1,
+                 "unet-efficientnet-b2": UNetEfficientNetB2}
 LITES = {"unet-efficientnet-lite0": UNetEfficientNetLite0, "unet-efficientnet-lite1": UNetEfficientNetLite1,
          "unet-efficientnet-lite2": UNetEfficientNetLite2}
-MODELS = {"unet++": UNetPlusPlus, "unet": UNet, "attention-unet": AttentionUNet, **RESNETS, **LITES,
-          "hrnet-w18": HRNetW18, "hrnet-w32": HRNetW32, "deeplabv3+": DeepLabV3Plus}
+MODELS = {"unet++": UNetPlusPlus, "unet": UNet, "attention-unet": AttentionUNet, **RESNETS,
+          **EFFICIENTNETS, **LITES, "hrnet-w18": HRNetW18, "hrnet-w32": HRNetW32, "deeplabv3+": DeepLabV3Plus}
 
 
 def build(description):

@@ -1,7 +1,7 @@
 //! The nearest of several words to one that is misspelt.
 
 /// Other names by which people know some of ours.
-const CALLED: [(&str, &str); 15] = [
+const CALLED: [(&str, &str); 18] = [
     ("adam", "adamw"),
     ("learningrate", "lr"),
     ("batch", "batch_size"),
@@ -12,6 +12,9 @@ const CALLED: [(&str, &str); 15] = [
     ("unetplusplus", "unet++"),
     ("resnet18", "unet-resnet18"),
     ("resnet34", "unet-resnet34"),
+    ("efficientnet", "unet-efficientnet-b0"),
+    ("efficientnetb0", "unet-efficientnet-b0"),
+    ("timmefficientnetb0", "unet-efficientnet-b0"),
     ("efficientnetlite0", "unet-efficientnet-lite0"),
     ("hrnet", "hrnet-w18"),
     ("attunet", "attention-unet"),

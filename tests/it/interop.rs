@@ -18,6 +18,7 @@ model = [
     { name = "unet++", filters = [4, 6], deep_supervision = true, norm = { name = "group", groups = 2 }, head = { name = "scn", filters = 3, kernel = 5, layers = 1 } },
     { name = "unet", filters = [3, 4], norm = { name = "instance" } },
     { name = "unet-resnet18", filters = [3, 4], decoder = [4, 3, 3] },
+    { name = "unet-efficientnet-b0", width = 0.05, depth = 0.3, decoder = [6, 5, 4, 3, 3] },
     { name = "attention-unet", filters = [3, 4] },
     { name = "deeplabv3+", filters = [3, 4], decoder_channels = 16, low_level_channels = 3, atrous_rates = [1, 2] },
     { name = "two-stage", coarse = { name = "unet", filters = [3, 4] }, fine = { name = "unet++", filters = [3, 4] }, crop = 16, size = { height = 60, width = 49 } },
@@ -45,7 +46,7 @@ fn trained(sandbox: &Sandbox) -> Vec<(PathBuf, Vec<PathBuf>)> {
     sandbox.expect(0, &["run", "tiny.toml", "--quiet"]);
     sandbox.expect(0, &["data", "synth", "new", "--train", "2", "--val", "1", "--height", "60", "--width", "50"]);
     let folders = trial_folders(&sandbox.path("results/tiny"));
-    assert_eq!(folders.len(), 7);
+    assert_eq!(folders.len(), 8);
     let mut trained = Vec::new();
     for (index, folder) in folders.into_iter().enumerate() {
         let (checkpoint, maps) = (folder.join("last.safetensors"), sandbox.path(&format!("maps{index}")));

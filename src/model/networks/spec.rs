@@ -11,7 +11,7 @@ use super::head::HeadSpec;
 use super::hrnet::HrNetSpec;
 use super::norm::NormSpec;
 use super::two_stage::TwoStageSpec;
-use super::unet_efficientnet_lite::{EfficientNetLiteSpec, Lite};
+use super::unet_efficientnet::{EfficientNetSpec, Published};
 use super::unet_resnet::UNetResNetSpec;
 use super::weights::WeightsSpec;
 use sweep_core::error::{Error, Result};
@@ -71,15 +71,25 @@ pub enum ModelSpec {
     /// The same with a ResNet-34.
     #[serde(rename = "unet-resnet34")]
     UNetResNet34(UNetResNetSpec),
+    /// U-Net with an `EfficientNet-B0` (Tan and Le 2019) as its encoder, as `timm-efficientnet-b0` in
+    /// `segmentation_models_pytorch`.
+    #[serde(rename = "unet-efficientnet-b0")]
+    UNetEfficientNetB0(EfficientNetSpec),
+    /// The same with an `EfficientNet-B1`.
+    #[serde(rename = "unet-efficientnet-b1")]
+    UNetEfficientNetB1(EfficientNetSpec),
+    /// The same with an `EfficientNet-B2`.
+    #[serde(rename = "unet-efficientnet-b2")]
+    UNetEfficientNetB2(EfficientNetSpec),
     /// U-Net with an `EfficientNet-Lite0` (Tan and Le 2019) as its encoder.
     #[serde(rename = "unet-efficientnet-lite0")]
-    UNetEfficientNetLite0(EfficientNetLiteSpec),
+    UNetEfficientNetLite0(EfficientNetSpec),
     /// The same with an `EfficientNet-Lite1`.
     #[serde(rename = "unet-efficientnet-lite1")]
-    UNetEfficientNetLite1(EfficientNetLiteSpec),
+    UNetEfficientNetLite1(EfficientNetSpec),
     /// The same with an `EfficientNet-Lite2`.
     #[serde(rename = "unet-efficientnet-lite2")]
-    UNetEfficientNetLite2(EfficientNetLiteSpec),
+    UNetEfficientNetLite2(EfficientNetSpec),
     /// `HRNet-W18` (Sun et al. 2019): 18 channels at the highest resolution.
     #[serde(rename = "hrnet-w18")]
     HrNetW18(HrNetSpec),
@@ -121,9 +131,12 @@ impl ModelSpec {
             }
             Self::AttentionUNet(spec) => spec.check()?,
             Self::UNetResNet18(spec) | Self::UNetResNet34(spec) => spec.check()?,
-            Self::UNetEfficientNetLite0(spec) => spec.check(Lite::Zero)?,
-            Self::UNetEfficientNetLite1(spec) => spec.check(Lite::One)?,
-            Self::UNetEfficientNetLite2(spec) => spec.check(Lite::Two)?,
+            Self::UNetEfficientNetB0(spec) => spec.check(Published::B0)?,
+            Self::UNetEfficientNetB1(spec) => spec.check(Published::B1)?,
+            Self::UNetEfficientNetB2(spec) => spec.check(Published::B2)?,
+            Self::UNetEfficientNetLite0(spec) => spec.check(Published::Lite0)?,
+            Self::UNetEfficientNetLite1(spec) => spec.check(Published::Lite1)?,
+            Self::UNetEfficientNetLite2(spec) => spec.check(Published::Lite2)?,
             Self::HrNetW18(spec) => spec.check(18)?,
             Self::HrNetW32(spec) => spec.check(32)?,
             Self::DeepLabV3Plus(spec) => spec.check()?,
@@ -139,7 +152,10 @@ impl ModelSpec {
         match self {
             Self::UNetPlusPlus { head, .. } | Self::UNet { head, .. } => Some(head),
             Self::UNetResNet18(spec) | Self::UNetResNet34(spec) => Some(&spec.head),
-            Self::UNetEfficientNetLite0(spec)
+            Self::UNetEfficientNetB0(spec)
+            | Self::UNetEfficientNetB1(spec)
+            | Self::UNetEfficientNetB2(spec)
+            | Self::UNetEfficientNetLite0(spec)
             | Self::UNetEfficientNetLite1(spec)
             | Self::UNetEfficientNetLite2(spec) => Some(&spec.head),
             Self::HrNetW18(spec) | Self::HrNetW32(spec) => Some(&spec.head),
@@ -155,7 +171,10 @@ impl ModelSpec {
         match self {
             Self::UNetPlusPlus { weights, .. } | Self::UNet { weights, .. } => weights.as_ref(),
             Self::UNetResNet18(spec) | Self::UNetResNet34(spec) => spec.weights.as_ref(),
-            Self::UNetEfficientNetLite0(spec)
+            Self::UNetEfficientNetB0(spec)
+            | Self::UNetEfficientNetB1(spec)
+            | Self::UNetEfficientNetB2(spec)
+            | Self::UNetEfficientNetLite0(spec)
             | Self::UNetEfficientNetLite1(spec)
             | Self::UNetEfficientNetLite2(spec) => spec.weights.as_ref(),
             Self::HrNetW18(spec) | Self::HrNetW32(spec) => spec.weights.as_ref(),
@@ -172,7 +191,10 @@ impl ModelSpec {
         match self {
             Self::UNetPlusPlus { weights, .. } | Self::UNet { weights, .. } => weights.as_mut(),
             Self::UNetResNet18(spec) | Self::UNetResNet34(spec) => spec.weights.as_mut(),
-            Self::UNetEfficientNetLite0(spec)
+            Self::UNetEfficientNetB0(spec)
+            | Self::UNetEfficientNetB1(spec)
+            | Self::UNetEfficientNetB2(spec)
+            | Self::UNetEfficientNetLite0(spec)
             | Self::UNetEfficientNetLite1(spec)
             | Self::UNetEfficientNetLite2(spec) => spec.weights.as_mut(),
             Self::HrNetW18(spec) | Self::HrNetW32(spec) => spec.weights.as_mut(),
@@ -237,9 +259,12 @@ examples!(ModelSpec {
     Self::AttentionUNet(_) => Self::AttentionUNet(AttentionUNetSpec::example()),
     Self::UNetResNet18(_) => Self::UNetResNet18(UNetResNetSpec::example()),
     Self::UNetResNet34(_) => Self::UNetResNet34(UNetResNetSpec::example()),
-    Self::UNetEfficientNetLite0(_) => Self::UNetEfficientNetLite0(EfficientNetLiteSpec::example()),
-    Self::UNetEfficientNetLite1(_) => Self::UNetEfficientNetLite1(EfficientNetLiteSpec::example()),
-    Self::UNetEfficientNetLite2(_) => Self::UNetEfficientNetLite2(EfficientNetLiteSpec::example()),
+    Self::UNetEfficientNetB0(_) => Self::UNetEfficientNetB0(EfficientNetSpec::example()),
+    Self::UNetEfficientNetB1(_) => Self::UNetEfficientNetB1(EfficientNetSpec::example()),
+    Self::UNetEfficientNetB2(_) => Self::UNetEfficientNetB2(EfficientNetSpec::example()),
+    Self::UNetEfficientNetLite0(_) => Self::UNetEfficientNetLite0(EfficientNetSpec::example()),
+    Self::UNetEfficientNetLite1(_) => Self::UNetEfficientNetLite1(EfficientNetSpec::example()),
+    Self::UNetEfficientNetLite2(_) => Self::UNetEfficientNetLite2(EfficientNetSpec::example()),
     Self::HrNetW18(_) => Self::HrNetW18(HrNetSpec::example()),
     Self::HrNetW32(_) => Self::HrNetW32(HrNetSpec::example()),
     Self::DeepLabV3Plus(_) => Self::DeepLabV3Plus(DeepLabV3PlusSpec::example()),

