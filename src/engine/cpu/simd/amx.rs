@@ -147,7 +147,7 @@ impl Amx {
     ///
     /// # Safety
     /// Tiles are configured, all tiles that are read exist, and `sums` is valid for reads and writes of as many tiles.
-    #[inline(always)]
+    #[inline(never)]
     pub(super) unsafe fn multiply(
         self,
         shape: TileProduct,
