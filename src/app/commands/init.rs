@@ -165,7 +165,7 @@ schedule = {{ name = "one-cycle" }}
 ema = {{ decay = 0.995 }}                          # averages weights over about 200 steps
 # Changes of training images; no flips, for patients face one way.
 augment = {{ probability = 0.9, rotation_degrees = 10, translate = 0.05, scale = [0.9, 1.1], brightness = 0.3, contrast = 0.3 }}
-# precision = "bf16"                  # faster on processors with AMX and on GPUs, a little with AVX-512-BF16
+# precision = "bf16"                  # faster on processors with AMX and on GPUs
 "#,
         data = facts.folder.as_ref().map_or("phantom radiographs".into(), |_| plain::line(&facts.name)),
         image_width = facts.size.width,
