@@ -110,7 +110,8 @@ fn only_shared_landmarks_are_compared() {
     let change = rows[1].change.clone().unwrap();
     assert_eq!((change.n.images, change.n.landmarks), (20, 39));
     assert!((change.point - 0.3).abs() < 0.05);
-    let lost = Conditions { shifted: vec![Condition { name: "gone".into(), predictions: Vec::new().into() }], ..shifted };
+    let lost =
+        Conditions { shifted: vec![Condition { name: "gone".into(), predictions: Vec::new().into() }], ..shifted };
     let rows = lost.scores(ErrorUnit::Millimetres);
     assert!(rows.iter().all(|row| row.name != "gone"), "nothing to measure");
     assert!(lost.against(&lost).iter().all(|change| change.name != "gone"), "nothing to compare");
