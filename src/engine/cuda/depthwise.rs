@@ -107,7 +107,7 @@ impl Compiler<'_> {
     }
 
     /// A map from one of its channels on.
-    fn from_channel(&self, value: ValueId, channel: usize) -> Map {
+    fn map_from(&self, value: ValueId, channel: usize) -> Map {
         let map = self.map(value);
         let number = if map.wide == 1 { 4 } else { 2 };
         Map { data: map.data + (channel * number) as Address, ..map }
@@ -137,7 +137,7 @@ impl Compiler<'_> {
                 ..self.depthwise(
                     (layer, &part),
                     part.source,
-                    self.from_channel(value, part.first),
+                    self.map_from(value, part.first),
                     [self.extent(from[0].value), extent],
                 )
             };
@@ -154,7 +154,7 @@ impl Compiler<'_> {
     ) {
         let operands: Vec<Operand> = destinations.iter().map(|destination| destination.operand).collect();
         for part in self.parts(&operands) {
-            let source = Source { map: self.from_channel(gradient, part.first), activation: Activation::default() };
+            let source = Source { map: self.map_from(gradient, part.first), activation: Activation::default() };
             let Some(Destination { operand, accumulate }) =
                 destinations.iter().find(|destination| destination.operand.first == part.first)
             else {
@@ -187,7 +187,7 @@ impl Compiler<'_> {
         for part in self.parts(from) {
             let parameters = DepthwiseGradient {
                 source: part.source,
-                gradient: self.from_channel(gradient, part.first),
+                gradient: self.map_from(gradient, part.first),
                 partials: self.address(workspace),
                 images: extent.images as i32,
                 in_height: read.size.height as i32,

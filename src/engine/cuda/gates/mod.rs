@@ -8,7 +8,7 @@ use super::depthwise::GROUP;
 use super::parameters::{Map, Source};
 use super::program::{Compiler, WALKERS};
 use crate::plan::{Destination, Extent, LANES, Operand, Step, ValueId};
-use parameters::{Gate, Smooth, Sums};
+use parameters::{Gated, Smooth, Sums};
 use sweep_graph::gpu::{Launch, Parameters};
 use sweep_graph::{Gating, SmoothActivation};
 
@@ -150,7 +150,7 @@ impl Compiler<'_> {
             let Destination { operand, accumulate } = destinations[first];
             let (read, of_gate) = (from.get(first), &gate[if by_pixel { 0 } else { first }]);
             let extent = self.extent(operand.value);
-            let gate = Gate {
+            let gate = Gated {
                 from: read.map_or_else(Source::default, |read| self.source(read)),
                 gate: self.source(of_gate),
                 to: self.map(operand.value),

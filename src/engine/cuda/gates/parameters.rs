@@ -28,7 +28,7 @@ pub(in super::super) struct Smooth {
 /// Products with a gate, which has a value for all pixels of a channel or for all channels of a pixel.
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
-pub(in super::super) struct Gate {
+pub(in super::super) struct Gated {
     /// Without data, products are the gate's own values.
     pub(in super::super) from: Source,
     pub(in super::super) gate: Source,
@@ -66,6 +66,6 @@ pub(in super::super) struct Sums {
 // SAFETY: each is `repr(C)`, of plain numbers, and mirrors its kernel's; a test compares their layouts.
 unsafe impl Parameters for Smooth {}
 // SAFETY: same as the block before.
-unsafe impl Parameters for Gate {}
+unsafe impl Parameters for Gated {}
 // SAFETY: same as the block before.
 unsafe impl Parameters for Sums {}

@@ -1,6 +1,6 @@
 //! Compares the layouts of parameters with those that the kernels have.
 
-use super::super::gates::parameters::{Gate, Smooth, Sums};
+use super::super::gates::parameters::{Gated, Smooth, Sums};
 use super::super::parameters::{
     Activation as KernelActivation, Combine, CombineGradient, Convolution, ConvolutionSource, Depthwise,
     DepthwiseGradient, Exchange, GradientSums, Map, Moments, Norm, NormGradient, Packing, Packings, Pool, Reader,
@@ -208,7 +208,7 @@ fn parameters_are_laid_out_as_the_kernels_have_them() {
     assert_layout!(
         emulator,
         "gate",
-        Gate {
+        Gated {
             from,
             gate,
             to,

@@ -68,7 +68,7 @@ KERNEL(WALKERS, smooth_gradient, Smooth) {
     FOR_MAPS(!p.from.map.wide && !p.to.wide && !p.gradient.wide, smooth_gradient_row, p);
 }
 
-struct Gate {
+struct Gated {
     // The map; without data, products are the gate's own values.
     Source from;
     // [B, 1, 1, C], or, by pixel, [B, H, W, 1].
@@ -81,10 +81,10 @@ struct Gate {
     float factor;
     int unused;
 };
-FIELDS(Gate, from, gate, to, from_channel, gate_channel, to_channel, span, height, width, by_pixel, accumulate, factor, unused)
+FIELDS(Gated, from, gate, to, from_channel, gate_channel, to_channel, span, height, width, by_pixel, accumulate, factor, unused)
 
 template <bool NARROW>
-DEVICE void gate_row(const Gate &p) {
+DEVICE void gate_row(const Gated &p) {
     typedef Vectors<NARROW> V;
     const Walk w = walk(p.height, p.span);
     const int channel = p.from_channel + w.channel, of_gate = p.by_pixel ? 0 : p.gate_channel + w.channel;
@@ -106,7 +106,7 @@ DEVICE void gate_row(const Gate &p) {
     }
 }
 
-KERNEL(WALKERS, gate, Gate) { FOR_MAPS(!p.from.map.wide && !p.gate.map.wide && !p.to.wide, gate_row, p); }
+KERNEL(WALKERS, gate, Gated) { FOR_MAPS(!p.from.map.wide && !p.gate.map.wide && !p.to.wide, gate_row, p); }
 
 struct Sums {
     Source from;
