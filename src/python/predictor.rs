@@ -189,7 +189,9 @@ impl Predictor {
                 py.check_signals()?;
             }
         }
-        all.extend(self.found(py, batch, spacing)?);
+        if !batch.is_empty() {
+            all.extend(self.found(py, batch, spacing)?);
+        }
         Ok(all)
     }
 

@@ -30,6 +30,7 @@ pub(crate) struct NativeRecorder {
 #[pymethods]
 impl NativeRecorder {
     #[new]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments in Python")]
     fn new(
         py: Python<'_>,
         results: PathBuf,

@@ -16,7 +16,7 @@ import pytest
 
 import landmark_sweep as ls
 
-TABLES = ["trials", "summary", "epochs", "landmarks", "errors", "findings"]
+TABLES = ["trials", "summary", "epochs", "landmarks", "errors", "measures", "findings"]
 
 
 def same(column: list[Any], values: list[Any]) -> None:

@@ -54,7 +54,7 @@ def test_values_of_numpy_and_paths_are_values_of_a_definition(tmp_path: pathlib.
         (lambda folder: ls.plan("name = 'x'"), "or give a dictionary"),
         (lambda folder: ls.plan(folder), "name a TOML file"),
         (lambda folder: ls.Results(folder / "none"), "there is no sweep here"),
-        (lambda folder: ls.Results(folder).trials, "name the folder of a sweep"),
+        (lambda folder: ls.Results(folder).trials, "help: name the folder"),
         (lambda folder: ls.Predictor(folder / "none.safetensors"), "name a best.safetensors"),
         (lambda folder: ls.Predictor([]), "a path, or a list of paths"),
         (lambda folder: ls.Dataset(folder).inspect(), "name the folder that holds dataset.toml"),
