@@ -156,16 +156,27 @@ impl Browser {
         }
     }
 
+    /// Moves the pointer to the middle of the first element that a selector finds.
+    pub(crate) fn point_at(&mut self, selector: &str) {
+        let place = self.middle(selector);
+        self.call("Input.dispatchMouseEvent", &json!({ "type": "mouseMoved", "x": place[0], "y": place[1] }));
+    }
+
     /// Clicks on the middle of the first element that a selector finds.
     pub(crate) fn click(&mut self, selector: &str) {
-        let place = self.value(&format!(
-            "(() => {{ const e = document.querySelector({selector:?}); e.scrollIntoView({{ block: 'center' }}); \
-             const r = e.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]; }})()"
-        ));
+        let place = self.middle(selector);
         for kind in ["mousePressed", "mouseReleased"] {
             let event = json!({ "type": kind, "x": place[0], "y": place[1], "button": "left", "clickCount": 1 });
             self.call("Input.dispatchMouseEvent", &event);
         }
+    }
+
+    /// The middle of the first element that a selector finds, brought into view.
+    fn middle(&mut self, selector: &str) -> Value {
+        self.value(&format!(
+            "(() => {{ const e = document.querySelector({selector:?}); e.scrollIntoView({{ block: 'center' }}); \
+             const r = e.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]; }})()"
+        ))
     }
 
     /// Sets the size of the window, and whether the system is dark.
@@ -180,6 +191,12 @@ impl Browser {
     /// Turns scripts on or off for pages that are opened from now on.
     pub(crate) fn scripts(&mut self, on: bool) {
         self.call("Emulation.setScriptExecutionDisabled", &json!({ "value": !on }));
+    }
+
+    /// The page as it is printed, as PDF.
+    pub(crate) fn printed(&mut self) -> Vec<u8> {
+        let printed = self.call("Page.printToPDF", &json!({ "preferCSSPageSize": true }));
+        base64::decode(printed["data"].as_str().unwrap()).unwrap()
     }
 
     /// The page as PNG.

@@ -1,8 +1,14 @@
-//! The report's page in a browser, if one is installed: it renders, its script runs, and the console stays empty.
+//! The report's page in a browser, if one is installed: what readers see, point at, follow, enlarge and print.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::browser::Browser;
+use crate::harness::Sandbox;
 
 const DEFINITION: &str = r#"
 name = "page"
@@ -69,4 +75,85 @@ fn the_page_renders_without_a_word_on_the_console() {
     fs::write(&broken, text.replace("<script>", "<script>absent();")).unwrap();
     let (_, console) = open(&browser, &broken, &folder.path().join("other-profile"));
     assert!(!console.is_empty(), "an error on the console went unheard");
+}
+
+/// The page of a small sweep, and where it lies.
+fn reported() -> (Sandbox, PathBuf) {
+    let sandbox = Sandbox::new(DEFINITION);
+    sandbox.expect(0, &["run", "tiny.toml", "--jobs", "1", "--threads", "1", "--quiet"]);
+    let page = sandbox.path("results/page/report/index.html");
+    (sandbox, page)
+}
+
+/// How many of the elements that a selector finds a reader sees at full strength.
+fn strong(selector: &str) -> String {
+    format!(
+        "[...document.querySelectorAll({selector:?})].filter((e) => getComputedStyle(e).opacity === '1' \
+         && getComputedStyle(e).display !== 'none').length"
+    )
+}
+
+#[test]
+fn rows_curves_and_overlays_lead_to_each_other_with_and_without_scripts() {
+    let Some(program) = sweep_testing::chromium() else { return };
+    let (sandbox, page) = reported();
+    let mut browser = Browser::start(&program, &sandbox.path("profile"));
+    let address = format!("file://{}", page.display());
+    let count = |selector: &str| format!("document.querySelectorAll({selector:?}).length");
+    for scripts in [true, false] {
+        browser.scripts(scripts);
+        browser.looks(1280, 900, false);
+        browser.open(&address);
+        assert_eq!(browser.value("document.documentElement.scrollWidth <= 1280"), json!(true));
+        // A row stands out with its curves, and the others fade.
+        let [own, other] = ["figure a.c0:not(.layer)", "figure a.c1:not(.layer)"];
+        let all = browser.value(&count(own));
+        assert!(all.as_u64().unwrap() > 4 && browser.value(&strong(own)) == all, "{all}");
+        assert_ne!(browser.value(&strong(other)), json!(0));
+        browser.point_at(".answer tr.c0 td");
+        browser.wait(&format!("{} === 0", strong(other)));
+        assert_eq!(browser.value(&strong(own)), all);
+        // A row leads to its curve and to its predictions, and a curve to its row.
+        browser.click(".answer tr.c0 .jump a[href='#landmark-error']");
+        browser.wait("location.hash === '#landmark-error'");
+        browser.click(".answer tr.c0 .jump a[href='#overlays']");
+        browser.wait("location.hash === '#overlays'");
+        browser.click("#figure-landmark-error a.c1 circle.spot");
+        browser.wait("location.hash === '#configuration-1' && document.querySelector('tr.c1:target')");
+        // Predictions of a configuration are hidden and shown.
+        let layers = strong("#figure-overlays a.layer.c1");
+        assert_ne!(browser.value(&layers), json!(0));
+        browser.click("input.layer-1");
+        browser.wait(&format!("{layers} === 0"));
+        // A figure is enlarged and closed again.
+        browser.click("#figure-landmark-error .enlarge");
+        browser.wait("document.querySelector('#figure-landmark-error svg').getBoundingClientRect().width > 1100");
+        browser.click("#figure-landmark-error .close");
+        browser.wait("document.querySelector('#figure-landmark-error svg').getBoundingClientRect().width < 1000");
+        // Values are there to point at; with a script they show at once.
+        let value = "#figure-landmark-error circle.spot";
+        assert!(browser.value(&count(value)).as_u64().unwrap() >= 4);
+        if scripts {
+            browser.point_at(value);
+            browser.wait("!document.querySelector('#tip').hidden && / epoch \\d+: [\\d.]+ mm/.test(document.querySelector('#tip').textContent)");
+            browser.value("location.hash = '#figure-effects'");
+            browser.press("Escape");
+            browser.wait("location.hash === '#effects'");
+        } else {
+            let title = browser.value(&format!("document.querySelector('{value} title').textContent"));
+            assert!(title.as_str().unwrap().contains(" epoch "), "{title}");
+        }
+        // On a phone nothing is wider than the screen but what scrolls by itself.
+        for dark in [false, true] {
+            browser.looks(390, 844, dark);
+            std::thread::sleep(Duration::from_millis(200));
+            assert_eq!(browser.value("document.documentElement.scrollWidth <= 390"), json!(true));
+        }
+        let printed = browser.printed();
+        assert!(printed.starts_with(b"%PDF") && printed.len() > 20_000, "{}", printed.len());
+    }
+    assert_eq!(browser.console, Vec::<String>::new());
+    let foreign: Vec<&String> =
+        browser.requests.iter().filter(|at| !at.starts_with(&address) && !at.starts_with("data:")).collect();
+    assert!(foreign.iter().all(|at| *at == "about:blank"), "{foreign:?}");
 }

@@ -103,6 +103,7 @@ fn a_browser_sees_sweeps_live_and_nothing_from_elsewhere() {
     let sandbox = Sandbox::new(DEFINITION);
     fs::create_dir(sandbox.path("results")).unwrap();
     let server = Server::start(&sandbox, &[]);
+    sandbox.write("other.toml", &DEFINITION.replace("\"tiny\"", "\"other\"").replace("epochs = 3", "epochs = 2"));
     let mut browser = Browser::start(&program, &sandbox.path("profile"));
     browser.open(&server.address);
     assert!(browser.value("document.body.innerText").as_str().unwrap().contains("no sweep in this folder yet"));
@@ -111,6 +112,7 @@ fn a_browser_sees_sweeps_live_and_nothing_from_elsewhere() {
     sandbox.expect(0, &["run", "tiny.toml", "--jobs", "1", "--threads", "1", "--quiet"]);
     browser.wait("document.querySelector('a[href=\"/sweeps/tiny\"]')");
     browser.wait("document.body.innerText.includes('4 done')");
+    sandbox.expect(0, &["run", "other.toml", "--jobs", "1", "--threads", "1", "--quiet"]);
     let page = format!("{}/sweeps/tiny", server.address);
     browser.open(&page);
     browser.wait("document.querySelectorAll('#table tbody tr').length === 4");
@@ -138,7 +140,7 @@ fn a_browser_sees_sweeps_live_and_nothing_from_elsewhere() {
     browser.open(address.as_str().unwrap());
     assert_eq!(browser.value("document.querySelectorAll('#table tbody tr').length"), json!(2));
 
-    // A trial, its landmarks by keys, and a comparison.
+    // A trial, and its landmarks by keys.
     browser.click("#row-1");
     browser.wait("location.pathname.includes('/trials/') && document.querySelectorAll('figure .uplot').length >= 2");
     browser.click("a[href$='/landmarks']");
@@ -148,11 +150,51 @@ fn a_browser_sees_sweeps_live_and_nothing_from_elsewhere() {
     browser.press("+");
     browser.wait("document.querySelector('#overlay').getAttribute('viewBox') !== document.querySelector('#overlay').dataset.view");
 
+    // Any chart as SVG, PNG and CSV.
+    browser.open(&page);
+    browser.wait("document.querySelector('figure .uplot canvas')");
+    let fetched = |of: &str| {
+        format!(
+            "fetch(document.querySelector('figure a[data-as={of}]').href).then(async (a) => [a.status, a.headers.get('content-type'), (await a.text()).slice(0, 4000)])"
+        )
+    };
+    let svg = browser.value(&fetched("svg"));
+    assert!(svg[0] == 200 && svg[1].as_str().unwrap().starts_with("image/svg+xml"), "{svg}");
+    assert!(svg[2].as_str().unwrap().contains("<polyline"), "{svg}");
+    let csv = browser.value(&fetched("csv"));
+    assert!(csv[0] == 200 && csv[1].as_str().unwrap().starts_with("text/csv"), "{csv}");
+    assert!(csv[2].as_str().unwrap().lines().count() > 4, "{csv}");
+    let saved = sandbox.path("saved");
+    fs::create_dir(&saved).unwrap();
+    browser.call("Page.setDownloadBehavior", &json!({ "behavior": "allow", "downloadPath": saved }));
+    browser.click("figure button[data-png]");
+    let png = wait_for("the PNG", || {
+        let files = fs::read_dir(&saved).unwrap().map(|file| file.unwrap().path());
+        files.into_iter().find(|file| file.extension().is_some_and(|kind| kind == "png"))
+    });
+    assert!(image::open(png).unwrap().width() > 300);
+
+    // Two sweeps against each other.
+    browser.open(&format!("{}/compare", server.address));
+    for (side, name) in [("a", "tiny"), ("b", "other")] {
+        browser.value(&format!("document.querySelector('input[name={side}]').focus()"));
+        browser.type_text(name);
+    }
+    browser.click("form button");
+    browser.wait("location.search.includes('a=tiny') && document.querySelector('section.answer .first')");
+    let said = browser.value("document.querySelector('main').innerText");
+    assert!(said.as_str().unwrap().contains("Configurations that both have"), "{said}");
+    assert_eq!(browser.value("document.querySelectorAll('main table tbody tr').length"), json!(2));
+
     assert_eq!(browser.console, Vec::<String>::new());
     let foreign: Vec<&String> = browser
         .requests
         .iter()
-        .filter(|at| !at.starts_with(&server.address) && !at.starts_with("data:") && *at != "about:blank")
+        .filter(|at| {
+            // What the page itself made, it may also save.
+            let own = at.strip_prefix("blob:").unwrap_or(at);
+            !own.starts_with(&server.address) && !at.starts_with("data:") && *at != "about:blank"
+        })
         .collect();
     assert!(foreign.is_empty(), "{foreign:?}");
     // An error on the console is heard.

@@ -11,7 +11,7 @@ use super::colour::{Colour, WHITE};
 use super::geometry::{OVERSAMPLING, PixelPoint, Rect};
 use super::marker::{Marker, MarkerShape};
 use super::resize::resized;
-use super::shape::Shape;
+use super::shape::{About, Shape};
 use super::stroke::Stroke;
 use super::text::{Anchor, TextStyle};
 use super::{raster, vector};
@@ -145,8 +145,23 @@ impl Canvas {
         let (w, h) = (f64::from(width) / f64::from(OVERSAMPLING), f64::from(height) / f64::from(OVERSAMPLING));
         let left = rect.left + (rect.width() - w) / 2.0;
         let top = rect.top + (rect.height() - h) / 2.0;
-        self.shapes.push(Shape::Image(resized, (left, top)));
+        let is_small = u64::from(image.width()) * u64::from(image.height()) < u64::from(width) * u64::from(height);
+        let source = is_small.then(|| image.clone());
+        self.shapes.push(Shape::Image { pixels: resized, corner: (left, top), source });
         Rect { left, top, right: left + w, bottom: top + h }
+    }
+
+    /// Draws shapes that are about something.
+    pub(crate) fn about(&mut self, about: About, draw: impl FnOnce(&mut Self)) {
+        let before = self.shapes.len();
+        draw(self);
+        let shapes = self.shapes.split_off(before);
+        self.shapes.push(Shape::About(shapes, about));
+    }
+
+    /// Says something to those who point at a place of the page.
+    pub(crate) fn spot(&mut self, position: PixelPoint, words: String) {
+        self.shapes.push(Shape::Spot(position, words));
     }
 
     /// The canvas as a PNG.
@@ -157,8 +172,8 @@ impl Canvas {
         raster::png(&self.shapes, self.width, self.height)
     }
 
-    /// The canvas as an SVG with this name for those who do not see it; `None` where a PNG serves better, because it shows
-    /// images, or so many points that the file would be large.
+    /// The canvas as an SVG with this name for those who do not see it; `None` where a PNG serves better, because it shows so
+    /// many points that the file would be large.
     ///
     /// # Errors
     /// When something could not be drawn.

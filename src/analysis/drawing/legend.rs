@@ -4,6 +4,7 @@ use super::canvas::Canvas;
 use super::colour::{Colour, group_style};
 use super::geometry::PixelPoint;
 use super::marker::Marker;
+use super::shape::About;
 use super::stroke::Stroke;
 use super::text::{Anchor, SMALL_SIZE, TextStyle};
 
@@ -20,36 +21,53 @@ pub struct LegendEntry {
     marker: Option<(Marker, Colour)>,
     ring: Option<Colour>,
     dot: Option<Colour>,
+    /// The configuration that it stands for, by its index.
+    group: Option<usize>,
 }
 
 impl LegendEntry {
     /// A line.
     pub fn line(label: impl Into<String>, stroke: Stroke) -> Self {
-        Self { label: label.into(), stroke: Some(stroke), marker: None, ring: None, dot: None }
+        Self { label: label.into(), stroke: Some(stroke), marker: None, ring: None, dot: None, group: None }
     }
 
     pub(crate) fn marker(label: impl Into<String>, marker: Marker, colour: Colour) -> Self {
-        Self { label: label.into(), stroke: None, marker: Some((marker, colour)), ring: None, dot: None }
+        Self { label: label.into(), stroke: None, marker: Some((marker, colour)), ring: None, dot: None, group: None }
     }
 
     /// A circle's outline.
     pub fn ring(label: impl Into<String>, colour: Colour) -> Self {
-        Self { label: label.into(), stroke: None, marker: None, ring: Some(colour), dot: None }
+        Self { label: label.into(), stroke: None, marker: None, ring: Some(colour), dot: None, group: None }
     }
 
     /// A small disc.
     pub fn dot(label: impl Into<String>, colour: Colour) -> Self {
-        Self { label: label.into(), stroke: None, marker: None, ring: None, dot: Some(colour) }
+        Self { label: label.into(), stroke: None, marker: None, ring: None, dot: Some(colour), group: None }
     }
 
     /// Line and marker of a group, by its index.
     pub(crate) fn group(label: &str, group: usize) -> Self {
         let (colour, marker) = group_style(group);
-        Self { marker: Some((marker, colour)), ..Self::line(label, Stroke::solid(colour, 3.5)) }
+        let line = Self::line(label, Stroke::solid(colour, 3.5));
+        Self { marker: Some((marker, colour)), group: Some(group), ..line }
+    }
+
+    /// The entry as one of a configuration, by its index.
+    pub(crate) fn about(self, group: Option<usize>) -> Self {
+        Self { group, ..self }
     }
 
     /// Draws symbol and label, the middle of the symbol's left edge at `(x, y)`; the label ends before `right`.
-    pub(super) fn draw(&self, canvas: &mut Canvas, (x, y): PixelPoint, right: f64) {
+    pub(super) fn draw(&self, canvas: &mut Canvas, position: PixelPoint, right: f64) {
+        match self.group {
+            Some(group) => {
+                canvas.about(About::group(&self.label, group), |canvas| self.draw_alone(canvas, position, right));
+            }
+            None => self.draw_alone(canvas, position, right),
+        }
+    }
+
+    fn draw_alone(&self, canvas: &mut Canvas, (x, y): PixelPoint, right: f64) {
         let middle = (x + SYMBOL_WIDTH / 2.0, y);
         if let Some(stroke) = self.stroke {
             canvas.line(&[(x, y), (x + SYMBOL_WIDTH, y)], stroke);

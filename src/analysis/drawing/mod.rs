@@ -14,7 +14,7 @@ pub(crate) mod panel;
 mod raster;
 pub(crate) mod resize;
 pub mod scale;
-mod shape;
+pub(crate) mod shape;
 pub mod stroke;
 pub mod text;
 mod vector;

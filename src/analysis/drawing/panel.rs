@@ -12,6 +12,8 @@ use super::text::{Anchor, SMALL_SIZE, TextStyle};
 
 /// Opacity of bands: two that overlap are still told apart.
 const BAND_OPACITY: f64 = 0.16;
+/// Most values of a curve that readers can point at: closer ones would lie on each other.
+const SPOTS: usize = 50;
 /// Size of axis labels in pixels.
 const LABEL_SIZE: f64 = 22.0;
 
@@ -125,6 +127,15 @@ impl Panel {
             canvas.disc(*position, radius, stroke.colour);
             if stroke.dash != Dash::Solid {
                 canvas.disc(*position, 0.55 * radius, WHITE);
+            }
+        }
+    }
+
+    /// Lets readers of the page point at the values of a curve: at most [`SPOTS`] of them.
+    pub(crate) fn spots(&self, canvas: &mut Canvas, points: &[(f64, f64)], words: impl Fn(f64, f64) -> String) {
+        for point in points.iter().step_by(points.len().div_ceil(SPOTS).max(1)) {
+            if let Some(position) = self.position(*point) {
+                canvas.spot(position, words(point.0, point.1));
             }
         }
     }

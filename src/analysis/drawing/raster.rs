@@ -23,7 +23,7 @@ pub(super) fn png(shapes: &[Shape], width: u32, height: u32) -> Result<Vec<u8>> 
         raster.shape(shape);
     }
     // A palette would spoil the grey values of images.
-    raster.encoded(shapes.iter().any(|shape| matches!(shape, Shape::Image(..))))
+    raster.encoded(shapes.iter().any(|shape| matches!(shape, Shape::Image { .. })))
 }
 
 /// RGB pixels that are drawn to.
@@ -71,7 +71,9 @@ impl Raster {
                 let style = style.rendered(*upwards).pos(Pos::new(anchor.side(), VPos::Center));
                 self.draw(|b| b.draw_text(text, &style, rendered(at)));
             }
-            Shape::Image(pixels, corner) => {
+            Shape::About(shapes, _) => shapes.iter().for_each(|shape| self.shape(shape)),
+            Shape::Spot(..) => {}
+            Shape::Image { pixels, corner, .. } => {
                 self.draw(|b| b.blit_bitmap(rendered(*corner), pixels.dimensions(), pixels.as_raw()));
             }
         }

@@ -7,6 +7,34 @@ use super::geometry::{PixelPoint, Rect};
 use super::stroke::Stroke;
 use super::text::{Anchor, TextStyle};
 
+/// What shapes are about, for a page in which readers can point at them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct About {
+    /// What a reader sees who points at them.
+    pub(super) words: String,
+    /// The configuration that they show, by its index. The page links it to its row.
+    pub(super) group: Option<usize>,
+    /// Whether they are a layer on an image, which a reader can hide.
+    pub(super) layer: bool,
+}
+
+impl About {
+    /// About a configuration, by its label and index.
+    pub(crate) fn group(label: &str, group: usize) -> Self {
+        Self { words: label.to_owned(), group: Some(group), layer: false }
+    }
+
+    /// About a configuration's predictions on an image.
+    pub(crate) fn layer(label: &str, group: usize) -> Self {
+        Self { layer: true, ..Self::group(label, group) }
+    }
+
+    /// About a value.
+    pub(crate) fn value(words: String) -> Self {
+        Self { words, group: None, layer: false }
+    }
+}
+
 /// A shape.
 pub(super) enum Shape {
     /// Filled.
@@ -29,6 +57,14 @@ pub(super) enum Shape {
         style: TextStyle,
         upwards: bool,
     },
-    /// In rendered pixels, and where its upper left corner lies.
-    Image(RgbImage, PixelPoint),
+    /// In rendered pixels, and where its upper left corner lies; the source, where that has fewer pixels.
+    Image {
+        pixels: RgbImage,
+        corner: PixelPoint,
+        source: Option<RgbImage>,
+    },
+    /// Shapes that are about something.
+    About(Vec<Shape>, About),
+    /// A place without a shape that says something to those who point at it.
+    Spot(PixelPoint, String),
 }

@@ -1,41 +1,121 @@
 //! Shapes as an SVG for a page: letters stay letters, and lines stay sharp at every size.
 
+use image::RgbImage;
+use image::codecs::jpeg::JpegEncoder;
+use image::codecs::png::PngEncoder;
 use plotters::prelude::{DrawingBackend, SVGBackend, ShapeStyle};
 use plotters::style::text_anchor::{Pos, VPos};
 
 use sweep_core::error::{Error, Kind, Result};
 
 use super::geometry::{OVERSAMPLING, PixelPoint, rendered};
-use super::shape::Shape;
+use super::shape::{About, Shape};
 use super::stroke::Stroke;
 
-/// Longest file, in bytes. With more points a PNG is smaller and shows as much.
-const LONGEST: usize = 400_000;
+/// Longest file without its images, in bytes. With more points a PNG is smaller and shows as much.
+const LONGEST: usize = 900_000;
+
+/// Radius around a value that readers can point at, in pixels of the figure.
+const REACH: f64 = 9.0;
+/// Most pixels of an image that is kept without loss.
+const LOSSLESS: u32 = 150_000;
+/// Quality of other images, out of 100.
+const QUALITY: u8 = 88;
 
 /// The shapes as an `svg` element of a page, which scales; `None` where a PNG serves better.
 ///
 /// # Errors
 /// When something could not be drawn.
 pub(super) fn svg(shapes: &[Shape], width: u32, height: u32, name: &str) -> Result<Option<String>> {
-    let size = (width * OVERSAMPLING, height * OVERSAMPLING);
-    let mut text = String::new();
-    let mut backend = SVGBackend::with_string(&mut text, size);
-    for shape in shapes {
-        match shape {
-            Shape::Image(..) => return Ok(None),
-            shape => drawn(&mut backend, shape)?,
-        }
-    }
-    backend.present().map_err(failed)?;
-    drop(backend);
-    // The element of plotters has a size in pixels, and says neither its name nor how lines end.
-    let Some((_, shapes)) = text.split_once('>') else { return Ok(None) };
-    let name = name.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;");
+    let mut svg = Svg { size: (width * OVERSAMPLING, height * OVERSAMPLING), text: String::new(), of_images: 0 };
+    svg.draw(shapes)?;
     let element = format!(
-        "<svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{name}\" stroke-linecap=\"round\" stroke-linejoin=\"round\">{shapes}",
-        size.0, size.1
+        "<svg viewBox=\"0 0 {} {}\" role=\"group\" aria-label=\"{}\" stroke-linecap=\"round\" stroke-linejoin=\"round\">\n{}</svg>\n",
+        svg.size.0,
+        svg.size.1,
+        escaped(name),
+        svg.text
     );
-    Ok((element.len() <= LONGEST).then_some(element))
+    Ok((element.len() - svg.of_images <= LONGEST).then_some(element))
+}
+
+/// The content of an `svg` element.
+struct Svg {
+    size: (u32, u32),
+    text: String,
+    /// Bytes of images.
+    of_images: usize,
+}
+
+impl Svg {
+    fn draw(&mut self, shapes: &[Shape]) -> Result<()> {
+        let is_plain = |shape: &Shape| !matches!(shape, Shape::Image { .. } | Shape::About(..) | Shape::Spot(..));
+        for run in shapes.chunk_by(|a, b| is_plain(a) && is_plain(b)) {
+            match &run[0] {
+                Shape::Image { pixels, corner, source } => {
+                    let picture = encoded(source.as_ref().unwrap_or(pixels))?;
+                    let ((x, y), (width, height)) = (rendered(*corner), pixels.dimensions());
+                    self.of_images += picture.len();
+                    self.text += &format!(
+                        "<image x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" preserveAspectRatio=\"none\" href=\"{picture}\"/>\n"
+                    );
+                }
+                Shape::About(shapes, About { words, group, layer }) => {
+                    let title = escaped(words);
+                    let layer = if *layer { " layer" } else { "" };
+                    let (start, end) = match group {
+                        Some(group) => (
+                            format!("<a class=\"c{group}{layer}\" href=\"#configuration-{group}\" tabindex=\"-1\">"),
+                            "</a>\n",
+                        ),
+                        None => ("<g>".to_owned(), "</g>\n"),
+                    };
+                    self.text += &format!("{start}<title>{title}</title>\n");
+                    self.draw(shapes)?;
+                    self.text += end;
+                }
+                Shape::Spot(position, words) => {
+                    let ((x, y), radius) = (rendered(*position), REACH * f64::from(OVERSAMPLING));
+                    let title = escaped(words);
+                    self.text += &format!(
+                        "<circle class=\"spot\" cx=\"{x}\" cy=\"{y}\" r=\"{radius}\"><title>{title}</title></circle>\n"
+                    );
+                }
+                _ => self.plain(run)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Shapes that plotters draws.
+    fn plain(&mut self, shapes: &[Shape]) -> Result<()> {
+        let mut text = String::new();
+        let mut backend = SVGBackend::with_string(&mut text, self.size);
+        shapes.iter().try_for_each(|shape| drawn(&mut backend, shape))?;
+        backend.present().map_err(failed)?;
+        drop(backend);
+        // The element of plotters has a size in pixels, and says neither its name nor how lines end.
+        let inside = text.split_once('>').and_then(|(_, rest)| rest.rsplit_once("</svg>"));
+        self.text += inside.map_or("", |(inside, _)| inside.trim_start());
+        Ok(())
+    }
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+/// An image as a `data:` address.
+fn encoded(image: &RgbImage) -> Result<String> {
+    let (mut bytes, pixels) = (Vec::new(), image.width() * image.height());
+    let kind = if pixels <= LOSSLESS { "png" } else { "jpeg" };
+    let done = if pixels <= LOSSLESS {
+        image.write_with_encoder(PngEncoder::new(&mut bytes))
+    } else {
+        image.write_with_encoder(JpegEncoder::new_with_quality(&mut bytes, QUALITY))
+    };
+    done.map_err(failed)?;
+    Ok(format!("data:image/{kind};base64,{}", base64::encode(&bytes)))
 }
 
 fn failed(error: impl std::fmt::Display) -> Error {
@@ -61,7 +141,7 @@ fn drawn(backend: &mut SVGBackend<'_>, shape: &Shape) -> Result<()> {
             let style = style.of_svg(*upwards).pos(Pos::new(anchor.side(), VPos::Center));
             backend.draw_text(text, &style, rendered(at))
         }
-        Shape::Image(..) => Ok(()),
+        Shape::Image { .. } | Shape::About(..) | Shape::Spot(..) => Ok(()),
     };
     done.map_err(failed)
 }
@@ -84,8 +164,6 @@ fn line(backend: &mut SVGBackend<'_>, points: &[PixelPoint], stroke: Stroke) -> 
 
 #[cfg(test)]
 mod tests {
-    use image::RgbImage;
-
     use super::super::canvas::Canvas;
     use super::super::colour::BLACK;
     use super::super::geometry::Rect;
@@ -100,20 +178,53 @@ mod tests {
         let svg = canvas.svg("a \"name\" <i>").unwrap().unwrap();
         assert!(svg.starts_with("<svg viewBox=\"0 0 400 200\"") && svg.trim_end().ends_with("</svg>"), "{svg}");
         assert!(
-            svg.contains("&lt;b&gt;αβ") && svg.contains("a &quot;name&quot; &lt;i>") && svg.contains("0,0 100,100"),
+            svg.contains("&lt;b&gt;αβ") && svg.contains("a &quot;name&quot; &lt;i&gt;") && svg.contains("0,0 100,100"),
             "{svg}"
         );
         assert!(!svg.contains("<b>"), "{svg}");
     }
 
     #[test]
-    fn images_and_countless_points_are_left_to_png() {
+    fn countless_points_are_left_to_png() {
         let mut canvas = Canvas::new(200, 100);
-        canvas.image(&RgbImage::new(8, 8), Rect { left: 0.0, top: 0.0, right: 50.0, bottom: 50.0 });
-        assert!(canvas.svg("image").unwrap().is_none());
-        let mut canvas = Canvas::new(200, 100);
-        let zigzag: Vec<PixelPoint> = (0..100_000).map(|at| (f64::from(at % 199), f64::from(at % 97))).collect();
+        let zigzag: Vec<PixelPoint> = (0..300_000).map(|at| (f64::from(at % 199), f64::from(at % 97))).collect();
         canvas.line(&zigzag, Stroke::solid(BLACK, 1.0));
         assert!(canvas.svg("zigzag").unwrap().is_none());
+    }
+
+    #[test]
+    fn images_stand_in_the_file_small_ones_as_they_are() {
+        let area = Rect { left: 0.0, top: 0.0, right: 400.0, bottom: 400.0 };
+        for (size, kind) in [(8, "png"), (1000, "jpeg")] {
+            let mut canvas = Canvas::new(400, 400);
+            canvas.image(&RgbImage::from_pixel(size, size, image::Rgb([90; 3])), area);
+            let svg = canvas.svg("image").unwrap().unwrap();
+            let (head, data) = svg.split_once(&format!("href=\"data:image/{kind};base64,")).unwrap();
+            assert!(head.ends_with("width=\"800\" height=\"800\" preserveAspectRatio=\"none\" "), "{head}");
+            let bytes = base64::decode(data.split('"').next().unwrap()).unwrap();
+            let shown = image::load_from_memory(&bytes).unwrap().to_rgb8();
+            assert_eq!(shown.width(), size.min(800));
+            assert!(shown.pixels().all(|pixel| pixel.0.iter().all(|value| value.abs_diff(90) < 3)));
+        }
+    }
+
+    #[test]
+    fn readers_can_point_at_configurations_and_values() {
+        let mut canvas = Canvas::new(200, 100);
+        canvas.about(About::group("<l1>", 3), |canvas| {
+            canvas.disc((10.0, 10.0), 4.0, BLACK);
+            canvas.spot((10.0, 10.0), "0.5 mm".to_owned());
+        });
+        canvas.disc((30.0, 10.0), 4.0, BLACK);
+        let svg = canvas.svg("chart").unwrap().unwrap();
+        let link = svg.split_once("<a class=\"c3\" href=\"#configuration-3\"").unwrap().1;
+        let (inside, after) = link.split_once("</a>").unwrap();
+        assert!(inside.contains("<title>&lt;l1&gt;</title>") && inside.contains("<title>0.5 mm</title>"), "{svg}");
+        assert!(inside.matches("<circle").count() == 2 && after.matches("<circle").count() == 1, "{svg}");
+        // The picture of pixels is the same without them.
+        let mut plain = Canvas::new(200, 100);
+        plain.disc((10.0, 10.0), 4.0, BLACK);
+        plain.disc((30.0, 10.0), 4.0, BLACK);
+        assert_eq!(canvas.png().unwrap(), plain.png().unwrap());
     }
 }

@@ -60,6 +60,15 @@ impl Finding {
             rows,
         }
     }
+
+    /// The verdict in a word or two. No evidence of overfitting is good news, and does not sound like a failure.
+    #[must_use]
+    pub fn badge(&self) -> &'static str {
+        match (self.topic, self.verdict) {
+            (Topic::Overfitting, Verdict::NoEvidence) => "none found",
+            (_, verdict) => verdict.name(),
+        }
+    }
 }
 
 /// A further estimate of a finding, mostly that of one configuration.

@@ -12,7 +12,9 @@ use crate::drawing::geometry::Rect;
 use crate::drawing::legend::LegendEntry;
 use crate::drawing::panel::{Panel, PanelLabels};
 use crate::drawing::scale::Scale;
+use crate::drawing::shape::About;
 use crate::drawing::stroke::Stroke;
+use crate::format::mm;
 use crate::groups::Group;
 use crate::measured::Measured;
 
@@ -57,15 +59,23 @@ pub(super) fn draw(groups: &[Group<'_>], measured: Measured, unit: ErrorUnit) ->
     });
     let canvas = &mut figure.canvas;
     left.line(canvas, &[(0.0, 0.0), (100.0, 100.0)], Stroke::dashed(GREY, 2.0));
-    let panels: [(Panel, Value); 2] = [(left, |bin| 100.0 * bin.within_2mm), (right, |bin| bin.error_mm)];
-    for (panel, value) in panels {
+    let of_share = |found: f64| format!("{found:.1} % {}", within.trim_end_matches(" (%)"));
+    let of_error = |found: f64| format!("{} {unit} off", mm(found));
+    let panels: [(Panel, Value, &dyn Fn(f64) -> String); 2] =
+        [(left, |bin| 100.0 * bin.within_2mm, &of_share), (right, |bin| bin.error_mm, &of_error)];
+    for (panel, value, in_words) in panels {
         for (i, of) in &found {
             let (colour, marker) = group_style(*i);
             let points: Vec<(f64, f64)> = of.bins.iter().map(|bin| (100.0 * bin.confidence, value(bin))).collect();
-            panel.line(canvas, &points, Stroke::solid(colour, 3.0));
-            for point in points {
-                panel.marker(canvas, point, 8.0, marker, colour);
-            }
+            canvas.about(About::group(&of.group, *i), |canvas| {
+                panel.line(canvas, &points, Stroke::solid(colour, 3.0));
+                for point in &points {
+                    panel.marker(canvas, *point, 8.0, marker, colour);
+                }
+                panel.spots(canvas, &points, |confidence, found| {
+                    format!("{}: confidence {confidence:.0} %, {}", of.group, in_words(found))
+                });
+            });
         }
     }
     Some(figure)

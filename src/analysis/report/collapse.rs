@@ -8,7 +8,9 @@ use crate::drawing::figure::Figure;
 use crate::drawing::legend::LegendEntry;
 use crate::drawing::panel::{Panel, PanelLabels, marker_points};
 use crate::drawing::scale::Scale;
+use crate::drawing::shape::About;
 use crate::drawing::stroke::Stroke;
+use crate::format::number;
 
 const RATIO: Value = |e| if e.zero_loss > 0.0 { e.val_loss / e.zero_loss } else { f64::NAN };
 
@@ -26,9 +28,16 @@ pub(super) fn draw(groups: &[Group<'_>]) -> Option<Figure> {
         return None;
     }
     let legend: Vec<LegendEntry> = drawn.iter().enumerate().map(|(i, g)| LegendEntry::group(&g.label, i)).collect();
+    let seeds = if drawn.iter().any(|group| !band(&group.trials, RATIO).is_empty()) {
+        ", mean of seeds; band: 95 % interval over seeds"
+    } else if drawn.iter().any(|group| group.trials.len() > 1) {
+        ", mean of seeds"
+    } else {
+        ""
+    };
     let subtitle = format!(
-        "Validation loss divided by the loss of an output of zeros, mean of seeds; band: 95 % interval over seeds. At or \
-         above the dashed line a network has collapsed. Values rank groups of the same loss and heatmap only.{note}"
+        "Validation loss divided by the loss of an output of zeros{seeds}. At or above the dashed line a network has \
+         collapsed. Values rank groups of the same loss and heatmap only.{note}"
     );
     let mut figure = Figure::new("Has the network collapsed to zero?", &subtitle, &legend, 560.0);
     let x = Scale::epochs(last_epoch(drawn.iter().flat_map(|g| g.trials.iter().copied())));
@@ -39,14 +48,18 @@ pub(super) fn draw(groups: &[Group<'_>]) -> Option<Figure> {
     panel.reference_line(canvas, COLLAPSE, "collapse: 0.9 of the all-zero loss", Stroke::dashed(GREY, 2.5));
     for (i, group) in drawn.iter().enumerate() {
         let band: Vec<(f64, f64, f64)> = band(&group.trials, RATIO).iter().map(|p| (p.0, p.1, p.3)).collect();
-        panel.band(canvas, &band, group_style(i).0);
+        canvas.about(About::group(&group.label, i), |canvas| panel.band(canvas, &band, group_style(i).0));
     }
     for (i, line) in lines.iter().enumerate() {
         let (colour, marker) = group_style(i);
-        panel.line(canvas, line, Stroke::solid(colour, 3.5));
-        for point in marker_points(line, i) {
-            panel.marker(canvas, point, 8.0, marker, colour);
-        }
+        let label = &drawn[i].label;
+        canvas.about(About::group(label, i), |canvas| {
+            panel.line(canvas, line, Stroke::solid(colour, 3.5));
+            for point in marker_points(line, i) {
+                panel.marker(canvas, point, 8.0, marker, colour);
+            }
+            panel.spots(canvas, line, |epoch, ratio| format!("{label}, epoch {epoch}: loss : zero {}", number(ratio)));
+        });
     }
     Some(figure)
 }

@@ -6,12 +6,13 @@ use super::series::{Group, best_landmarks, epoch_phrase};
 use super::{MAX_GROUPS, shown};
 use sweep_experiment::records::LandmarkRecord;
 
-use crate::drawing::colour::{GREY, group_style};
+use crate::drawing::colour::{GREY, group_style, tint};
 use crate::drawing::figure::Figure;
 use crate::drawing::geometry::Rect;
 use crate::drawing::legend::LegendEntry;
 use crate::drawing::panel::{Panel, PanelLabels, marker_points};
 use crate::drawing::scale::Scale;
+use crate::drawing::shape::About;
 use crate::drawing::stroke::Stroke;
 use crate::drawing::text::{Anchor, SMALL_SIZE, TextStyle};
 use crate::errors::ErrorTable;
@@ -37,9 +38,16 @@ pub(super) fn draw(groups: &[Group<'_>], table: &ErrorTable, unit: ErrorUnit) ->
             LegendEntry::group(&format!("{}: {share:.1} % within {least} {unit}", group.label), i)
         })
         .collect();
+    // The interval of two seeds would cover the figure.
+    let is_banded = |group: &Group<'_>| group.trials.len() != 2;
+    let shown_seeds = match [true, false].map(|banded| drawn.iter().any(|group| is_banded(group) == banded)) {
+        [true, false] => "Band: 95 % interval for other images and seeds.",
+        [true, true] => "Band: 95 % interval for other images and seeds; of two seeds: thin, each by itself.",
+        _ => "Thin: single seeds.",
+    };
     let subtitle = format!(
-        "{}, validation images of all seeds together. \
-         Band: 95 % interval for other images and seeds. Vertical lines: the usual radii ({unit}) of the success detection rate.{note}",
+        "{}, validation images of all seeds together. {shown_seeds} Vertical lines: the usual radii ({unit}) of the success \
+         detection rate.{note}",
         epoch_phrase(drawn.iter().flat_map(|g| g.trials.iter().copied()))
     );
     let mut figure = Figure::new("Share of landmarks found within a radius", &subtitle, &legend, 700.0);
@@ -55,23 +63,39 @@ pub(super) fn draw(groups: &[Group<'_>], table: &ErrorTable, unit: ErrorUnit) ->
             canvas.text(&format!("{radius}"), (x, top - 16.0), Anchor::Centre, TextStyle::grey(SMALL_SIZE));
         }
     }
-    for i in (0..errors.len()).filter(|i| !errors[*i].is_empty()) {
-        let within = |radius: f64| {
-            let share = table.contrast(&[(i, 1.0)], &|error| if error <= radius { 100.0 } else { 0.0 })?;
-            let [low, high] = share.share().interval;
-            low.is_finite().then_some((radius, low.max(0.0), high.min(100.0)))
-        };
-        let band: Vec<(f64, f64, f64)> = (0..=40).map(|s| f64::from(s) * widest / 40.0).filter_map(within).collect();
-        panel.band(canvas, &band, group_style(i).0);
+    let curve = |errors: &[f64]| -> Vec<(f64, f64)> {
+        (0..=200).map(|s| f64::from(s) * widest / 200.0).map(|r| (r, share_within(errors, r))).collect()
+    };
+    for (i, group) in drawn.iter().enumerate().filter(|(i, _)| !errors[*i].is_empty()) {
+        let colour = group_style(i).0;
+        if is_banded(group) {
+            let within = |radius: f64| {
+                let share = table.contrast(&[(i, 1.0)], &|error| if error <= radius { 100.0 } else { 0.0 })?;
+                let [low, high] = share.share().interval;
+                low.is_finite().then_some((radius, low.max(0.0), high.min(100.0)))
+            };
+            let band: Vec<_> = (0..=40).map(|s| f64::from(s) * widest / 40.0).filter_map(within).collect();
+            canvas.about(About::group(&group.label, i), |canvas| panel.band(canvas, &band, colour));
+            continue;
+        }
+        for trial in &group.trials {
+            let errors: Vec<f64> = best_landmarks(trial).map(LandmarkRecord::error).collect();
+            canvas.about(About::group(&format!("{}, seed {}", group.label, trial.seed), i), |canvas| {
+                panel.line(canvas, &curve(&errors), Stroke::solid(tint(colour, 0.4), 1.5));
+            });
+        }
     }
     for (i, errors) in errors.iter().enumerate().filter(|(_, e)| !e.is_empty()) {
         let (colour, marker) = group_style(i);
-        let curve: Vec<(f64, f64)> =
-            (0..=200).map(|s| f64::from(s) * widest / 200.0).map(|r| (r, share_within(errors, r))).collect();
-        panel.line(canvas, &curve, Stroke::solid(colour, 3.5));
-        for point in marker_points(&curve, 3 * i) {
-            panel.marker(canvas, point, 8.0, marker, colour);
-        }
+        let curve = curve(errors);
+        let label = &drawn[i].label;
+        canvas.about(About::group(label, i), |canvas| {
+            panel.line(canvas, &curve, Stroke::solid(colour, 3.5));
+            for point in marker_points(&curve, 3 * i) {
+                panel.marker(canvas, point, 8.0, marker, colour);
+            }
+            panel.spots(canvas, &curve, |radius, share| format!("{label}: {share:.1} % within {radius:.2} {unit}"));
+        });
     }
     Some(figure)
 }

@@ -9,10 +9,11 @@ use crate::drawing::legend::LegendEntry;
 use crate::drawing::marker::{Marker, MarkerShape};
 use crate::drawing::panel::{Panel, PanelLabels};
 use crate::drawing::scale::Scale;
+use crate::drawing::shape::About;
 use crate::drawing::stroke::Stroke;
 use crate::drawing::text::{Anchor, SMALL_SIZE, TextStyle};
 use crate::findings::{Finding, Statement, Topic, Verdict};
-use crate::format::change;
+use crate::format::{change, signed};
 
 const ROW_HEIGHT: f64 = 44.0;
 /// Greatest number of rows; the report's table has the rest.
@@ -78,8 +79,11 @@ pub(super) fn draw(findings: &[Finding], unit: ErrorUnit) -> Option<Figure> {
             Some(false) => (GREY, NO_EVIDENCE, 10.0, 5.0),
             None => (BLACK, SINGLE_SETTING, 6.0, 2.0),
         };
-        panel.line(canvas, &row.interval.map(|end| (end, at)), Stroke::solid(colour, width));
-        panel.marker(canvas, (row.point, at), radius, marker, colour);
+        let [low, high] = row.interval.map(|end| signed(end, 2));
+        canvas.about(About::value(format!("{} {unit}, 95 % interval {low} to {high}", row.label)), |canvas| {
+            panel.line(canvas, &row.interval.map(|end| (end, at)), Stroke::solid(colour, width));
+            panel.marker(canvas, (row.point, at), radius, marker, colour);
+        });
     }
     Some(figure)
 }

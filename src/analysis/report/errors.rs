@@ -11,6 +11,7 @@ use crate::drawing::legend::LegendEntry;
 use crate::drawing::marker::{Marker, MarkerShape};
 use crate::drawing::panel::{Panel, PanelLabels, marker_points};
 use crate::drawing::scale::Scale;
+use crate::drawing::shape::About;
 use crate::drawing::stroke::Stroke;
 use crate::findings::Finding;
 use crate::format::mm;
@@ -65,19 +66,26 @@ pub(super) fn draw(sweep: &SweepRecords, groups: &[Group<'_>], findings: &[Findi
         }
         for (j, group) in drawn.iter().enumerate() {
             let band: Vec<(f64, f64, f64)> = band(&group.trials, value).iter().map(|p| (p.0, p.1, p.3)).collect();
-            panel.band(canvas, &band, group_style(j).0);
+            canvas.about(About::group(&group.label, j), |canvas| panel.band(canvas, &band, group_style(j).0));
             for trial in group.trials.iter().filter(|_| group.trials.len() > 1 && band.is_empty()) {
-                panel.line(canvas, &curve(trial, value), Stroke::solid(tint(group_style(j).0, 0.35), 1.5));
+                canvas.about(About::group(&format!("{}, seed {}", group.label, trial.seed), j), |canvas| {
+                    panel.line(canvas, &curve(trial, value), Stroke::solid(tint(group_style(j).0, 0.35), 1.5));
+                });
             }
         }
         for (j, group) in drawn.iter().enumerate() {
             let (colour, marker) = group_style(j);
             let mean: Vec<(f64, f64)> = band(&group.trials, value).iter().map(|p| (p.0, p.2)).collect();
             let mean = if mean.is_empty() { mean_curve(&group.trials, value) } else { mean };
-            panel.line(canvas, &mean, Stroke::solid(colour, 3.5));
-            for point in marker_points(&mean, j) {
-                panel.marker(canvas, point, 8.0, marker, colour);
-            }
+            canvas.about(About::group(&group.label, j), |canvas| {
+                panel.line(canvas, &mean, Stroke::solid(colour, 3.5));
+                for point in marker_points(&mean, j) {
+                    panel.marker(canvas, point, 8.0, marker, colour);
+                }
+                panel.spots(canvas, &mean, |epoch, error| {
+                    format!("{}, epoch {epoch}: {} {unit}", group.label, mm(error))
+                });
+            });
             let onset = marks.get(group.label.as_str()).filter(|_| i == 0);
             let at = onset.and_then(|o| mean.iter().find(|p| p.0 as u32 == *o)).and_then(|p| panel.position(*p));
             if let Some(position) = at {

@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use super::Drawn;
 
-const OVERLAYS: &str = "overlays.png";
+/// The figure of predictions on images.
+pub(super) const OVERLAYS: &str = "overlays.png";
 /// The figure beside the answer.
 pub(super) const LOSS_VS_ERROR: &str = "loss_vs_error.png";
 
@@ -95,7 +96,8 @@ pub(super) const FIGURES: [FigureText; 12] = [
         file: OVERLAYS,
         title: "Landmarks on validation images: truth green, predictions in the colours of the charts",
         short: "Overlays",
-        caption: "The first validation images with the true landmarks and the predictions of two configurations.",
+        caption: "The first validation images with the true landmarks and the predictions of configurations. Far from the ring is \
+                  wrong; wrong in the same direction everywhere is a bias.",
     },
 ];
 
@@ -114,6 +116,9 @@ pub(super) struct Figure {
     file: &'static str,
     width: u32,
     height: u32,
+    id: String,
+    /// Where the page goes from the enlarged figure.
+    back: String,
 }
 
 impl Figure {
@@ -124,7 +129,14 @@ impl Figure {
         let svg = svg.clone();
         let picture = svg.is_none().then(|| format!("data:image/png;base64,{}", base64::encode(png)));
         let FigureText { file, title, caption, .. } = FIGURES.into_iter().find(|of| of.file == file)?;
-        Some(Self { svg, picture, title, caption, photo: file == OVERLAYS, file, width, height })
+        let back = anchor(file);
+        let id = format!("figure-{back}");
+        Some(Self { svg, picture, title, caption, photo: file == OVERLAYS, file, width, height, id, back })
+    }
+
+    /// The figure beside another part of the page than its own section.
+    pub(super) fn beside(self, part: &str) -> Self {
+        Self { back: part.to_owned(), ..self }
     }
 }
 
@@ -132,4 +144,9 @@ impl Figure {
 fn size(png: &[u8]) -> Option<(u32, u32)> {
     let number = |at: usize| Some(u32::from_be_bytes(png.get(at..at + 4)?.try_into().ok()?));
     Some((number(16)?, number(20)?))
+}
+
+/// The name of a figure's section in addresses.
+pub(super) fn anchor(file: &str) -> String {
+    file.trim_end_matches(".png").replace('_', "-")
 }

@@ -16,6 +16,7 @@ use crate::drawing::geometry::PixelPoint;
 use crate::drawing::legend::LegendEntry;
 use crate::drawing::panel::{Panel, PanelLabels, ring_best_loss};
 use crate::drawing::scale::Scale;
+use crate::drawing::shape::About;
 use crate::drawing::stroke::Stroke;
 use crate::drawing::text::{Anchor, SMALL_SIZE, TextStyle};
 use crate::format::{mm, number};
@@ -65,7 +66,7 @@ pub(super) fn draw(groups: &[Group<'_>], unit: ErrorUnit) -> Figure {
         y: &y_name,
     };
     let panel = Panel::new(&mut figure.canvas, outer, labels, x, y);
-    draw_paths(&mut figure.canvas, panel, &trials().collect::<Vec<_>>());
+    draw_paths(&mut figure.canvas, panel, drawn, unit);
     if columns == 1 {
         return figure;
     }
@@ -86,7 +87,7 @@ pub(super) fn draw(groups: &[Group<'_>], unit: ErrorUnit) -> Figure {
         y: &y_name,
     };
     let panel = Panel::new(&mut figure.canvas, outer, labels, x, y);
-    draw_choices(&mut figure.canvas, panel, &choices, unit);
+    draw_choices(&mut figure.canvas, panel, drawn, &choices, unit);
     figure
 }
 
@@ -95,12 +96,20 @@ fn path(trial: &TrialRecords) -> Vec<(f64, f64)> {
     points.filter(|(loss, error)| loss.is_finite() && error.is_finite()).collect()
 }
 
-fn draw_paths(canvas: &mut Canvas, panel: Panel, trials: &[(usize, &TrialRecords)]) {
-    for (group, trial) in trials {
-        panel.line(canvas, &path(trial), Stroke::solid(tint(group_style(*group).0, 0.55), 2.0));
+fn draw_paths(canvas: &mut Canvas, panel: Panel, groups: &[Group<'_>], unit: ErrorUnit) {
+    let trials = || groups.iter().enumerate().flat_map(|(i, g)| g.trials.iter().map(move |t| (i, *t)));
+    let named = |group: usize, trial: &TrialRecords| format!("{}, seed {}", groups[group].label, trial.seed);
+    for (group, trial) in trials() {
+        let words = named(group, trial);
+        canvas.about(About::group(&words, group), |canvas| {
+            panel.line(canvas, &path(trial), Stroke::solid(tint(group_style(group).0, 0.55), 2.0));
+            panel.spots(canvas, &path(trial), |loss, error| {
+                format!("{words}: {} {unit} at loss {}", mm(error), number(loss))
+            });
+        });
     }
-    for (group, trial) in trials {
-        let (colour, _) = group_style(*group);
+    for (group, trial) in trials() {
+        let (colour, _) = group_style(group);
         if let Some(position) = path(trial).first().and_then(|p| panel.position(*p)) {
             canvas.disc(position, 5.0, WHITE);
             canvas.disc(position, 4.0, colour);
@@ -109,18 +118,23 @@ fn draw_paths(canvas: &mut Canvas, panel: Panel, trials: &[(usize, &TrialRecords
             ring_best_loss(canvas, position);
         }
     }
-    for (group, trial) in trials {
-        let (colour, marker) = group_style(*group);
-        if let Some(error) = trial.best_error() {
-            panel.marker(canvas, (error.val_loss, error.mre()), 8.0, marker, colour);
+    for (group, trial) in trials() {
+        let (colour, marker) = group_style(group);
+        if let Some(best) = trial.best_error() {
+            let (loss, error) = (best.val_loss, best.mre());
+            let words =
+                format!("{}, epoch {}: {} {unit} at loss {}", named(group, trial), best.epoch, mm(error), number(loss));
+            canvas.about(About::group(&words, group), |canvas| {
+                panel.marker(canvas, (loss, error), 8.0, marker, colour);
+            });
         }
     }
-    if trials.iter().all(|(_, t)| path(t).is_empty()) {
+    if trials().all(|(_, t)| path(t).is_empty()) {
         panel.message(canvas, "no epoch was evaluated");
     }
 }
 
-fn draw_choices(canvas: &mut Canvas, panel: Panel, choices: &[LeastLoss<'_>], unit: ErrorUnit) {
+fn draw_choices(canvas: &mut Canvas, panel: Panel, groups: &[Group<'_>], choices: &[LeastLoss<'_>], unit: ErrorUnit) {
     let position = |c: &LeastLoss<'_>| panel.position((c.epoch.val_loss, c.epoch.mre()));
     let labels = match extremes(choices) {
         Some((loss, error)) if !std::ptr::eq(loss, error) => vec![
@@ -152,7 +166,17 @@ fn draw_choices(canvas: &mut Canvas, panel: Panel, choices: &[LeastLoss<'_>], un
     }
     for choice in choices {
         let (colour, marker) = group_style(choice.group);
-        panel.marker(canvas, (choice.epoch.val_loss, choice.epoch.mre()), 10.0, marker, colour);
+        let (loss, error) = (choice.epoch.val_loss, choice.epoch.mre());
+        let (label, seed) = (&groups[choice.group].label, choice.trial.seed);
+        let words = format!(
+            "{label}, seed {seed}, epoch {}: {} {unit} at loss {}",
+            choice.epoch.epoch,
+            mm(error),
+            number(loss)
+        );
+        canvas.about(About::group(&words, choice.group), |canvas| {
+            panel.marker(canvas, (loss, error), 10.0, marker, colour);
+        });
     }
 }
 

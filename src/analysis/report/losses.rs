@@ -11,8 +11,10 @@ use crate::drawing::legend::LegendEntry;
 use crate::drawing::marker::{Marker, MarkerShape};
 use crate::drawing::panel::{Panel, PanelLabels};
 use crate::drawing::scale::Scale;
+use crate::drawing::shape::About;
 use crate::drawing::stroke::Stroke;
 use crate::findings::Finding;
+use crate::format::number;
 
 const ONSET: Marker = Marker { shape: MarkerShape::TriangleDown, filled: true };
 const SERIES: [Value; 2] = [|e| e.train_loss, |e| e.val_loss];
@@ -84,15 +86,23 @@ fn draw_group(figure: &mut Figure, outer: Rect, group: &Group<'_>, index: usize,
     let bands = SERIES.map(|series| band(&group.trials, series));
     let single = group.trials.iter().filter(|_| group.trials.len() > 1 && bands[1].is_empty());
     for trial in single {
-        panel.line(canvas, &curve(trial, SERIES[0]), Stroke::dashed(tint(colour, 0.4), 1.5));
-        panel.line(canvas, &curve(trial, SERIES[1]), Stroke::solid(tint(colour, 0.4), 1.5));
+        canvas.about(About::group(&format!("{}, seed {}", group.label, trial.seed), index), |canvas| {
+            panel.line(canvas, &curve(trial, SERIES[0]), Stroke::dashed(tint(colour, 0.4), 1.5));
+            panel.line(canvas, &curve(trial, SERIES[1]), Stroke::solid(tint(colour, 0.4), 1.5));
+        });
     }
     for (which, (series, band)) in SERIES.into_iter().zip(&bands).enumerate() {
-        panel.band(canvas, &band.iter().map(|p| (p.0, p.1, p.3)).collect::<Vec<_>>(), colour);
         let mean =
             if band.is_empty() { mean_curve(&group.trials, series) } else { band.iter().map(|p| (p.0, p.2)).collect() };
         let stroke = if which == 0 { Stroke::dashed(colour, 3.0) } else { Stroke::solid(colour, 4.0) };
-        panel.line(canvas, &mean, stroke);
+        let which_images = if which == 0 { "training" } else { "validation" };
+        canvas.about(About::group(&format!("{}, {which_images}", group.label), index), |canvas| {
+            panel.band(canvas, &band.iter().map(|p| (p.0, p.1, p.3)).collect::<Vec<_>>(), colour);
+            panel.line(canvas, &mean, stroke);
+            panel.spots(canvas, &mean, |epoch, loss| {
+                format!("{}, epoch {epoch}: {which_images} loss {}", group.label, number(loss))
+            });
+        });
         if which == 1 {
             let at = onset.and_then(|o| mean.iter().find(|p| p.0 as u32 == o));
             if let Some(position) = at.and_then(|p| panel.position(*p)) {

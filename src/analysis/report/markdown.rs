@@ -5,10 +5,9 @@ use std::fmt::Write as _;
 use sweep_core::units::ErrorUnit;
 use sweep_experiment::records::State;
 
-use super::answer;
-use super::figure::{FIGURES, FigureText};
+use super::Conclusions;
+use super::figure::FIGURES;
 use super::folds;
-use super::measures;
 use super::pages;
 use super::series::{Group, groups, kinds, mean, sd};
 use crate::escape;
@@ -17,8 +16,12 @@ use crate::format::{counted, interval, mm, number, p_value, signed};
 use crate::{SweepRecords, TrialRecords};
 
 /// The report's text; `figures` are the names of those that exist.
-#[must_use]
-pub fn markdown(sweep: &SweepRecords, findings: &[Finding], figures: &[&str]) -> String {
+pub(super) fn markdown(
+    sweep: &SweepRecords,
+    findings: &[Finding],
+    conclusions: &Conclusions,
+    figures: &[&str],
+) -> String {
     let sweep = &*sweep.pooled();
     let groups = groups(sweep);
     let mut text = format!("# Sweep {}\n\n", escape::text(&sweep.name));
@@ -36,33 +39,45 @@ pub fn markdown(sweep: &SweepRecords, findings: &[Finding], figures: &[&str]) ->
         text += "No trial has left records yet.\n";
         return text;
     }
-    if let Some(answer) = answer::answer(sweep, &groups, findings) {
-        let words: Vec<String> =
-            [Some(answer.sentence), answer.effects, answer.by_loss].into_iter().flatten().collect();
+    if let Some(answer) = &conclusions.answer {
+        let words: Vec<&str> = [Some(&answer.sentence), answer.effects.as_ref(), answer.by_loss.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(String::as_str)
+            .collect();
         let _ = writeln!(text, "**{}**: {}\n", answer.strength, escape::text(&words.join(" ")));
     }
-    text += &findings_by_topic(findings);
-    text += &table(sweep, &groups, findings);
-    for FigureText { file, title, .. } in FIGURES {
-        if figures.contains(&file) {
-            text += &["\n![", title, "](", file, ")\n"].concat();
-        }
-    }
+    let mut left: Vec<&str> = FIGURES.iter().map(|of| of.file).filter(|file| figures.contains(file)).collect();
+    text += &findings_by_topic(findings, &mut left);
+    text += &table(sweep, &groups, findings, conclusions);
+    text += &left.into_iter().map(|file| format!("\n{}", picture(file))).collect::<String>();
     text
 }
 
-/// Findings by topic, each with its verdict; details are folded.
-fn findings_by_topic(findings: &[Finding]) -> String {
+/// A figure in the text.
+fn picture(file: &str) -> String {
+    let title = FIGURES.into_iter().find(|of| of.file == file).map_or("", |of| of.title);
+    format!("![{title}]({file})\n")
+}
+
+/// Findings by topic, each with its verdict, beside the pictures that show them; details are folded. Takes the shown pictures from
+/// those that are left.
+fn findings_by_topic(findings: &[Finding], left: &mut Vec<&str>) -> String {
     let mut lines: Vec<String> = Vec::new();
     let said: Vec<&Finding> = findings.iter().filter(|f| !f.sentence.is_empty()).collect();
     for of_topic in said.chunk_by(|a, b| a.topic == b.topic) {
         let (shown, left_out) = pages::findings(of_topic.to_vec());
         lines.push(format!("## {}\n", of_topic[0].topic.name()));
         for finding in shown {
-            lines.push(format!("- **{}**: {}", finding.verdict.name(), escape::sentence(&finding.sentence)));
+            lines.push(format!("- **{}**: {}", finding.badge(), escape::sentence(&finding.sentence)));
             lines.extend(details(finding));
         }
         lines.extend(left_out.map(|words| words + "\n"));
+        for finding in of_topic {
+            if let Some(at) = left.iter().position(|file| finding.picture == Some(*file)) {
+                lines.push(picture(left.remove(at)));
+            }
+        }
     }
     lines.into_iter().map(|line| line + "\n").collect()
 }
@@ -130,7 +145,7 @@ fn lines(table: &folds::TextTable) -> String {
     format!("{}{}|\n{rows}", line(&table.columns), "|---".repeat(table.columns.len()))
 }
 
-fn table(sweep: &SweepRecords, groups: &[Group<'_>], findings: &[Finding]) -> String {
+fn table(sweep: &SweepRecords, groups: &[Group<'_>], findings: &[Finding], conclusions: &Conclusions) -> String {
     let mut text = match folds::configurations(groups, findings, sweep.unit) {
         Some(table) => format!("## Configurations\n\n{}\n{}\n", lines(&table), folds::CAPTION),
         None => single_split_table(groups, sweep.unit),
@@ -156,10 +171,10 @@ fn table(sweep: &SweepRecords, groups: &[Group<'_>], findings: &[Finding]) -> St
     if let Some(table) = folds::landmarks(findings) {
         text += &["\n## Landmarks\n\n", &lines(&table), "\n", &folds::landmark_caption(sweep.unit), "\n"].concat();
     }
-    if let Some(of) = measures::tables(sweep, groups) {
+    if let Some(of) = &conclusions.measures {
         text += &["\n## Measures\n\n", &lines(&of.agreement), "\n", &of.caption, "\n"].concat();
-        if let Some((best, caption)) = of.best {
-            text += &["\n", &lines(&best), "\n", caption, "\n"].concat();
+        if let Some((best, caption)) = &of.best {
+            text += &["\n", &lines(best), "\n", caption, "\n"].concat();
         }
     }
     text
@@ -299,7 +314,13 @@ mod tests {
     fn the_table_tells_groups_and_embeds_what_exists() {
         let mut records = sweep(2, 2, Scenario::Constant);
         records.trials.push(trial(Scenario::Diverged, 1, 2));
-        let text = markdown(&records, &findings(&records), &["per_landmark.png"]);
+        let found = findings(&records);
+        let conclusions = Conclusions::of(&records, &found);
+        let text = markdown(&records, &found, &conclusions, &["effects.png", "per_landmark.png"]);
+        // The picture stands with the findings that it shows.
+        let (effects, topic) = (text.find("](effects.png)").unwrap(), text.find("## What each axis does").unwrap());
+        let next = topic + 3 + text[topic + 3..].find("\n## ").unwrap();
+        assert!(topic < effects && effects < next && text.matches("](effects.png)").count() == 1, "{text}");
         assert!(text.starts_with("# Sweep loss\n\nDoes the smaller loss") && text.contains("## What each axis does"));
         assert!(
             text.contains("| l1 | 2 | done | 0.25 ± 0.00 | 0.2 ± 0.0 | 0.25 | 0.25 ± 0.00 | 0.00 ± 0.00 |"),
@@ -312,9 +333,10 @@ mod tests {
 
     #[test]
     fn nothing_evaluated_is_a_dash() {
-        let text = markdown(&sweep(1, 1, Scenario::NeverEvaluated), &[], &[]);
+        let text = markdown(&sweep(1, 1, Scenario::NeverEvaluated), &[], &Conclusions::default(), &[]);
         assert!(text.contains("| l1 | 1 | done | – | – | – | – | – |"), "{text}");
-        assert!(markdown(&sweep(0, 0, Scenario::Realistic), &[], &[]).contains("No trial"));
+        let nothing = markdown(&sweep(0, 0, Scenario::Realistic), &[], &Conclusions::default(), &[]);
+        assert!(nothing.contains("No trial"));
     }
 
     #[test]
@@ -326,7 +348,8 @@ mod tests {
         for trial in &mut records.trials {
             trial.axes = vec![("loss.name".into(), format!("{}\n| <b>", trial.axes[0].1))];
         }
-        let text = markdown(&records, &findings(&records), &[]);
+        let found = findings(&records);
+        let text = markdown(&records, &found, &Conclusions::of(&records, &found), &[]);
         assert!(!text.contains("<img") && !text.contains("<b>") && !text.contains("![a]("), "{text}");
         assert!(!text.contains("http://") && !text.contains("@me") && !text.contains("\n# title"), "{text}");
         let rows = text.lines().filter(|line| line.starts_with("| ")).count();

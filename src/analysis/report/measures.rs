@@ -26,6 +26,7 @@ const COLUMNS: usize = 3;
 const HEIGHT: f64 = 400.0;
 
 /// What a report says about measures.
+#[derive(Debug, Clone)]
 pub(super) struct MeasureTables {
     /// Every measure of every configuration.
     pub(super) agreement: TextTable,

@@ -19,6 +19,7 @@ mod losses;
 mod markdown;
 mod measures;
 mod overlays;
+mod page_tables;
 mod pages;
 mod per_landmark;
 mod predicted;
@@ -36,6 +37,8 @@ use image::RgbImage;
 use sweep_core::error::{Error, Result};
 use sweep_experiment::store::Root;
 
+use self::markdown::markdown;
+use self::measures::MeasureTables;
 use self::series::groups;
 use crate::drawing::figure::Figure;
 use crate::errors::ErrorTable;
@@ -48,7 +51,7 @@ pub use answer::Answer;
 pub use augmented::{Example, augmented};
 pub use curves::curves;
 pub use folds::TextTable;
-pub use markdown::{NOTHING_MEASURED, markdown};
+pub use markdown::NOTHING_MEASURED;
 pub use predicted::{NamedLandmark, predicted};
 pub use trial_pictures::{write_trial, write_trials};
 
@@ -121,7 +124,11 @@ pub fn figures(
         let files = canvas.png().and_then(|png| Ok(Drawn { png, svg: canvas.svg(title(name))? }));
         Some(files.map(|files| (name, files)))
     };
-    drawn.into_iter().filter_map(made).collect()
+    let mut made: BTreeMap<&'static str, Drawn> = drawn.into_iter().filter_map(made).collect::<Result<_>>()?;
+    if let (Some(of), Some(figure)) = (made.get_mut(figure::OVERLAYS), overlays::in_page(&groups, images)) {
+        of.svg = figure.canvas.svg(title(figure::OVERLAYS))?;
+    }
+    Ok(made)
 }
 
 /// `loss_vs_error.png` alone; `None` without a trial that was measured.
@@ -153,11 +160,35 @@ pub struct Content<'a> {
     pub images: Option<&'a Root>,
 }
 
-/// Writes figures, `findings.json`, `report.md` and `index.html` of a sweep into `directory`; returns the paths.
+/// What a report wrote.
+#[derive(Debug)]
+pub struct Written {
+    /// The files.
+    pub files: Vec<PathBuf>,
+    /// The answer that they give; `None` while no configuration has been compared.
+    pub answer: Option<Answer>,
+}
+
+/// What page and text both say, computed once.
+#[derive(Debug, Default)]
+struct Conclusions {
+    answer: Option<Answer>,
+    measures: Option<MeasureTables>,
+}
+
+impl Conclusions {
+    fn of(sweep: &SweepRecords, findings: &[Finding]) -> Self {
+        let sweep = &*sweep.pooled();
+        let groups = groups(sweep);
+        Self { answer: answer::answer(sweep, &groups, findings), measures: measures::tables(sweep, &groups) }
+    }
+}
+
+/// Writes figures, `findings.json`, `report.md` and `index.html` of a sweep into `directory`.
 ///
 /// # Errors
 /// When a figure cannot be drawn or a file cannot be written.
-pub fn write(sweep: &SweepRecords, content: Content<'_>, directory: &Root) -> Result<Vec<PathBuf>> {
+pub fn write(sweep: &SweepRecords, content: Content<'_>, directory: &Root) -> Result<Written> {
     let images = content
         .images
         .map_or_else(BTreeMap::new, |folder| read_images(sweep.trainings().flat_map(overlays::images), folder));
@@ -175,8 +206,9 @@ pub fn write(sweep: &SweepRecords, content: Content<'_>, directory: &Root) -> Re
     };
     files.push(save(directory, "findings.json", format!("{json}\n").as_bytes())?);
     let names: Vec<&str> = figures.keys().copied().collect();
-    files.push(save(directory, "report.md", markdown(sweep, content.findings, &names).as_bytes())?);
-    let written = html::html(sweep, content.findings, content.onsets, &figures)?;
+    let conclusions = Conclusions::of(sweep, content.findings);
+    files.push(save(directory, "report.md", markdown(sweep, content.findings, &conclusions, &names).as_bytes())?);
+    let written = html::html(sweep, content, &conclusions, &figures)?;
     for (name, page) in &written {
         files.push(save(directory, name, page.as_bytes())?);
     }
@@ -186,7 +218,7 @@ pub fn write(sweep: &SweepRecords, content: Content<'_>, directory: &Root) -> Re
         directory.remove(pages::file(page))?;
         page += 1;
     }
-    Ok(files)
+    Ok(Written { files, answer: conclusions.answer })
 }
 
 /// The first readable images, as many as a figure shows. An unreadable image does not make the report fail, and neither does a
@@ -329,7 +361,8 @@ mod tests {
         for (name, groups, seeds) in [("loss", 2, 3), ("wide", 12, 3), ("one", 1, 1), ("four", 4, 2)] {
             let records = sweep(groups, seeds, Scenario::Realistic);
             let content = Content { findings: &findings(&records), onsets: &onsets(&records), images: Some(&folder) };
-            let files = write(&records, content, &target.folder(name)).unwrap();
+            let Written { files, answer } = write(&records, content, &target.folder(name)).unwrap();
+            assert!(answer.is_some());
             assert_eq!(files.len(), if groups == 1 { 12 } else { 13 } + usize::from(seeds > 1), "{name}: {files:?}");
             let trial = &records.trials[0];
             let of_trial = write_trial(trial, &folder, &target.folder(name).folder(&trial.id)).unwrap();

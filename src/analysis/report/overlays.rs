@@ -16,6 +16,7 @@ use crate::drawing::figure::Figure;
 use crate::drawing::geometry::Rect;
 use crate::drawing::legend::LegendEntry;
 use crate::drawing::marker::{Marker, MarkerShape};
+use crate::drawing::shape::About;
 use crate::drawing::stroke::Stroke;
 use crate::drawing::text::{Anchor, SMALL_SIZE, TextStyle};
 use crate::format::mm;
@@ -24,8 +25,10 @@ use crate::shown_images::ShownImage;
 /// Greatest number of images in a figure.
 pub(super) const MAX_IMAGES: usize = 6;
 const TRUTH: Colour = RGBAColor(0, 205, 90, 1.0);
-/// Greatest number of configurations on an image.
-const MAX_LAYERS: usize = 2;
+/// Greatest number of configurations on an image of the file, which shows all at once.
+const LAYERS: usize = 2;
+/// The same in the page, where readers choose among them.
+pub(super) const PAGE_LAYERS: usize = 4;
 /// A trial by itself. Nobody knows its configuration in a sweep.
 const ALONE: (Colour, Marker) = (RGBAColor(225, 30, 30, 1.0), Marker { shape: MarkerShape::Cross, filled: true });
 const CAPTION_LINE: f64 = 30.0;
@@ -35,25 +38,42 @@ const GAP: f64 = 24.0;
 struct Layer<'a> {
     trial: &'a TrialRecords,
     label: String,
+    /// Index of the configuration, in a sweep.
+    group: Option<usize>,
     style: (Colour, Marker),
     when: String,
     records: Vec<&'a LandmarkRecord>,
 }
 
-fn layer<'a>(label: &str, style: (Colour, Marker), trial: &'a TrialRecords) -> Option<Layer<'a>> {
+fn layer<'a>(label: &str, group: Option<usize>, trial: &'a TrialRecords) -> Option<Layer<'a>> {
     let records: Vec<&LandmarkRecord> = best_landmarks(trial).collect();
-    (!records.is_empty()).then(|| Layer { trial, label: label.to_owned(), style, when: epoch_phrase([trial]), records })
+    let style = group.map_or(ALONE, group_style);
+    let (label, when) = (label.to_owned(), epoch_phrase([trial]));
+    (!records.is_empty()).then_some(Layer { trial, label, group, style, when, records })
 }
 
-/// The first trial with landmarks of the first two groups that have one.
-fn layers<'a>(groups: &'a [Group<'_>]) -> Vec<Layer<'a>> {
+/// The first trial with landmarks of the first groups that have one.
+fn layers<'a>(groups: &'a [Group<'_>], most: usize) -> Vec<Layer<'a>> {
     let first = |(index, group): (usize, &'a Group<'_>)| {
-        group.trials.iter().find_map(|trial| layer(&group.label, group_style(index), trial))
+        group.trials.iter().find_map(|trial| layer(&group.label, Some(index), trial))
     };
-    groups.iter().enumerate().filter_map(first).take(MAX_LAYERS).collect()
+    groups.iter().enumerate().filter_map(first).take(most).collect()
+}
+
+/// The groups whose predictions the page shows, by their index.
+pub(super) fn groups_in_page(groups: &[Group<'_>]) -> Vec<usize> {
+    layers(groups, PAGE_LAYERS).into_iter().filter_map(|layer| layer.group).collect()
 }
 
 impl Layer<'_> {
+    /// Draws what shows its predictions.
+    fn about(&self, canvas: &mut Canvas, draw: impl FnOnce(&mut Canvas)) {
+        match self.group {
+            Some(group) => canvas.about(About::layer(&self.label, group), draw),
+            None => draw(canvas),
+        }
+    }
+
     /// Its predictions on an image.
     fn on(&self, image: &ShownImage) -> impl Iterator<Item = &LandmarkRecord> {
         // Other data may have another image of this name.
@@ -73,14 +93,21 @@ pub(super) fn images(trial: &TrialRecords) -> Vec<ShownImage> {
     images
 }
 
+const TITLE: &str = "Landmarks on validation images";
+
 /// `overlays.png`: two groups on the same images; `None` if no image has predictions.
 pub(super) fn of_sweep(groups: &[Group<'_>], images: &BTreeMap<ShownImage, RgbImage>) -> Option<Figure> {
-    draw("Landmarks on validation images", &layers(groups), images)
+    draw(TITLE, &layers(groups, LAYERS), images)
+}
+
+/// The same for the page, with more groups.
+pub(super) fn in_page(groups: &[Group<'_>], images: &BTreeMap<ShownImage, RgbImage>) -> Option<Figure> {
+    draw(TITLE, &layers(groups, PAGE_LAYERS), images)
 }
 
 /// `overlay.png` of a trial; `None` if no image has predictions.
 pub(super) fn of_trial(trial: &TrialRecords, images: &BTreeMap<ShownImage, RgbImage>) -> Option<Figure> {
-    let layers: Vec<Layer<'_>> = layer(&trial.group(), ALONE, trial).into_iter().collect();
+    let layers: Vec<Layer<'_>> = layer(&trial.group(), None, trial).into_iter().collect();
     draw(&format!("Landmarks on validation images: {}, seed {}", trial.group(), trial.seed), &layers, images)
 }
 
@@ -94,8 +121,9 @@ fn draw(title: &str, layers: &[Layer<'_>], images: &BTreeMap<ShownImage, RgbImag
         return None;
     }
     let mut legend = vec![LegendEntry::ring("truth", TRUTH)];
-    for Layer { label, trial, style: (colour, marker), .. } in layers {
-        legend.push(LegendEntry::marker(format!("{label}, seed {}", trial.seed), *marker, *colour));
+    for Layer { label, trial, group, style: (colour, marker), .. } in layers {
+        let entry = LegendEntry::marker(format!("{label}, seed {}", trial.seed), *marker, *colour);
+        legend.push(entry.about(*group));
     }
     let columns = if drawn.len() == 4 { 2 } else { drawn.len().min(3) };
     let rows = drawn.len().div_ceil(columns);
@@ -130,10 +158,12 @@ fn draw_image(
     };
     let records: Vec<Vec<LandmarkRecord>> = layers.iter().map(|layer| layer.on(shown).cloned().collect()).collect();
     for (records, layer) in records.iter().zip(layers) {
-        for r in records {
-            let stroke = Stroke::solid(layer.style.0, 2.0);
-            canvas.line(&[position(r.x_true, r.y_true), position(r.x_pred, r.y_pred)], stroke);
-        }
+        layer.about(canvas, |canvas| {
+            for r in records {
+                let stroke = Stroke::solid(layer.style.0, 2.0);
+                canvas.line(&[position(r.x_true, r.y_true), position(r.x_pred, r.y_pred)], stroke);
+            }
+        });
     }
     // Layers may have different landmarks; a ring drawn twice at one position looks like one.
     for r in records.iter().flatten() {
@@ -142,9 +172,14 @@ fn draw_image(
     // The first last: its marker is smaller, and leaves the edge of the other visible where both are right.
     for ((place, records), layer) in records.iter().enumerate().zip(layers).rev() {
         let (radius, (colour, marker)) = (if place == 0 { 5.0 } else { 7.0 }, layer.style);
-        for r in records {
-            canvas.marker(position(r.x_pred, r.y_pred), radius, marker, colour);
-        }
+        layer.about(canvas, |canvas| {
+            for r in records {
+                let words = format!("{}, {}: {} {} off", r.landmark, layer.label, mm(r.error()), r.unit());
+                canvas.about(About::value(words), |canvas| {
+                    canvas.marker(position(r.x_pred, r.y_pred), radius, marker, colour);
+                });
+            }
+        });
     }
     let mut y = frame.bottom + 22.0;
     let (name, text_style) = TextStyle::bold(SMALL_SIZE).fit(&shown.name, cell.right - frame.left);

@@ -72,15 +72,20 @@ mod tests {
 
     use super::super::html::html;
     use super::super::markdown::markdown;
+    use super::super::{Conclusions, Content};
     use super::*;
     use crate::findings::{Onsets, SourceRecords, Statement, Topic};
     use crate::report::series::groups;
     use crate::report::synthetic::{Scenario, sweep};
 
+    fn nothing(onsets: &Onsets) -> Content<'_> {
+        Content { findings: &[], onsets, images: None }
+    }
+
     #[test]
     fn many_trials_are_on_pages_each_once_the_best_first() {
         let records = sweep(225, 2, Scenario::Realistic);
-        let pages = html(&records, &[], &Onsets::new(), &BTreeMap::new()).unwrap();
+        let pages = html(&records, nothing(&Onsets::new()), &Conclusions::default(), &BTreeMap::new()).unwrap();
         let names: Vec<&str> = pages.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["index.html", "trials-2.html", "trials-3.html"]);
         let cell = |id: &str| format!("<td>{id}</td>");
@@ -93,7 +98,7 @@ mod tests {
         assert!(pages[0].1.contains(&cell(&records.trials[best].id)));
         assert!(pages[0].1.contains(r#"<a href="trials-3.html">401–450</a>"#));
         assert!(pages[2].1.contains(r#"<a href="index.html#trials">1–200</a>"#));
-        let text = markdown(&records, &[], &[]);
+        let text = markdown(&records, &[], &Conclusions::default(), &[]);
         assert!(text.contains("the 200 configurations of least error of 225"), "{text}");
         assert!(pages[0].1.contains("the 200 configurations of least error of 225"));
         assert_eq!(text.matches("\n| ").count(), 201);
@@ -102,7 +107,7 @@ mod tests {
     #[test]
     fn few_trials_are_on_one_page_in_the_order_of_the_plan() {
         let records = sweep(3, 2, Scenario::Realistic);
-        let pages = html(&records, &[], &Onsets::new(), &BTreeMap::new()).unwrap();
+        let pages = html(&records, nothing(&Onsets::new()), &Conclusions::default(), &BTreeMap::new()).unwrap();
         assert_eq!(pages.len(), 1);
         let at = |id: &str| pages[0].1.find(&format!("<td>{id}</td>")).unwrap();
         assert!(records.trials.windows(2).all(|pair| at(&pair[0].id) < at(&pair[1].id)));

@@ -12,9 +12,11 @@ use crate::drawing::geometry::Rect;
 use crate::drawing::legend::LegendEntry;
 use crate::drawing::panel::{Panel, PanelLabels};
 use crate::drawing::scale::Scale;
+use crate::drawing::shape::About;
 use crate::drawing::stroke::Stroke;
 use crate::drawing::text::{Anchor, SMALL_SIZE, TextStyle};
 use crate::errors::{ErrorTable, MRE};
+use crate::format::mm;
 
 /// Number of resamples for intervals that are only drawn.
 pub(super) const FIGURE_RESAMPLES: usize = 1000;
@@ -42,7 +44,7 @@ pub(super) fn draw(groups: &[Group<'_>], table: &ErrorTable, unit: ErrorUnit) ->
     let row = (drawn.len() as f64 * 14.0 + 16.0).max(38.0);
     let legend: Vec<LegendEntry> = drawn.iter().enumerate().map(|(i, g)| LegendEntry::group(&g.label, i)).collect();
     let subtitle = format!(
-        "{}. Sign: mean over validation images and seeds; bold bar: its 95 % interval; \
+        "{}. Marker: mean over validation images and seeds; bold bar: its 95 % interval; \
          pale bar: 10th to 90th percentile of single errors. Hardest landmark first.{note}",
         epoch_phrase(drawn.iter().flat_map(|g| g.trials.iter().copied()))
     );
@@ -74,7 +76,10 @@ pub(super) fn draw(groups: &[Group<'_>], table: &ErrorTable, unit: ErrorUnit) ->
                 let [low, high] = crossed.positive_with(0, FIGURE_RESAMPLES).interval;
                 panel.line(canvas, &[(low, at), (high, at)], Stroke::solid(colour, 3.0));
             }
-            panel.marker(canvas, (mean(values), at), 7.0, marker, colour);
+            let words = format!("{name}, {}: {} {unit}", drawn[*group].label, mm(mean(values)));
+            canvas.about(About::group(&words, *group), |canvas| {
+                panel.marker(canvas, (mean(values), at), 7.0, marker, colour);
+            });
         }
     }
     Some(figure)

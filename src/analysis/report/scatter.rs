@@ -6,6 +6,7 @@ use crate::drawing::figure::Figure;
 use crate::drawing::geometry::Rect;
 use crate::drawing::legend::LegendEntry;
 use crate::drawing::marker::{Marker, MarkerShape};
+use crate::drawing::shape::About;
 use crate::drawing::text::{Anchor, SMALL_SIZE, TextStyle};
 use crate::findings::{Finding, Statement};
 
@@ -42,10 +43,9 @@ pub(super) fn draw(findings: &[Finding]) -> Option<Figure> {
         let mut from = left;
         for (j, (_, share)) in shares.iter().enumerate() {
             let to = from + share * (content.right - left);
-            figure.canvas.fill_rect(
-                Rect { left: from, top: top + 6.0, right: to.max(from + 1.0), bottom: top + ROW_HEIGHT - 6.0 },
-                group_style(j).0,
-            );
+            let bar = Rect { left: from, top: top + 6.0, right: to.max(from + 1.0), bottom: top + ROW_HEIGHT - 6.0 };
+            let words = format!("{label}, {}: {:.1} % of the variance", names[j], 100.0 * share);
+            figure.canvas.about(About::value(words), |canvas| canvas.fill_rect(bar, group_style(j).0));
             if to - from > 60.0 {
                 let colour = if j == 4 || j == 5 { BLACK } else { WHITE };
                 let text_style = TextStyle { colour, ..text_style };

@@ -91,9 +91,9 @@ pub enum Command {
     /// Test whether the landmark errors of a sweep are no worse than its baseline's (regression gate)
     #[command(after_help = "Example:\n  sweep check results/ci --baseline baseline.json")]
     Check(Check),
-    /// Compare two trials, paired on their shared images
+    /// Compare two trials, or two sweeps configuration by configuration, paired on their shared images
     #[command(
-        after_help = "Example:\n  sweep compare results/loss/trials/l1-seed0-3f9a2c1b results/loss/trials/nll-seed0-8d1e90aa"
+        after_help = "Examples:\n  sweep compare results/loss/trials/l1-seed0-3f9a2c1b results/loss/trials/nll-seed0-8d1e90aa\n  sweep compare results/before results/after"
     )]
     Compare(Compare),
     /// Measure the landmark error of trained networks on a data set
@@ -314,11 +314,12 @@ fn margin(text: &str) -> Result<(String, f64), String> {
 /// `sweep compare`.
 #[derive(Debug, Args)]
 pub struct Compare {
-    /// Folder of the reference trial, whose errors are subtracted, for example results/loss/trials/l1-seed0-3f9a2c1b
+    /// Folder of the reference, whose errors are subtracted: a trial, for example results/loss/trials/l1-seed0-3f9a2c1b, or a
+    /// sweep, for example results/loss
     pub a: PathBuf,
-    /// Folder of the trial to compare with it
+    /// Folder of the trial or sweep to compare with it
     pub b: PathBuf,
-    /// Compare whole cross-validations: pool all folds of the trials' seeds
+    /// Of two trials, compare their whole cross-validations: pool all folds of their seeds
     #[arg(long)]
     pub pooled: bool,
     /// Print the comparison as JSON

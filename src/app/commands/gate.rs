@@ -1,17 +1,15 @@
-//! `sweep baseline`, `sweep check` and `sweep compare`.
+//! `sweep baseline` and `sweep check`.
 
 #![expect(clippy::disallowed_methods, reason = "asks whether GitHub is listening")]
 
 use std::path::Path;
 
 use crate::cli;
-use sweep_analysis::compare::{Comparison, compare_trials};
-use sweep_analysis::format::{p_value, signed};
 use sweep_analysis::gate::{self, Baseline, GateReport, Margins, Quantity, Verdict};
 use sweep_analysis::load;
 use sweep_core::error::{Error, Outcome, Result};
 use sweep_core::note;
-use sweep_experiment::store::{self, Store, TrialStore};
+use sweep_experiment::store::{self, Store};
 
 use super::{emit, ignore_closed_output, print_json_in, results, say};
 
@@ -116,53 +114,4 @@ fn print(checked: &GateReport) -> Result<()> {
         note!("warning: {warning}");
     }
     say(&format!("{}: margin {} {}", checked.verdict.name(), checked.margins.mre_mm, checked.unit))
-}
-
-/// `sweep compare`: compares two trials on the images that both were evaluated on.
-pub(super) fn compare(flags: &cli::Compare) -> Result<Outcome> {
-    let [a, b] = [&flags.a, &flags.b].map(|folder| TrialStore::at(folder));
-    let (comparison, fold) = compare_trials(&a, &b, flags.pooled)?;
-    if flags.json {
-        print_json_in(comparison.unit, &comparison)?;
-    } else {
-        if let Some(fold) = fold {
-            say(&format!("fold {} of {} alone; --pooled takes all folds together", fold.fold, fold.of))?;
-        }
-        print_comparison(&comparison)?;
-    }
-    Ok(Outcome::Done)
-}
-
-fn print_comparison(comparison: &Comparison) -> Result<()> {
-    let (n, unit) = (comparison.mre.n, comparison.unit);
-    say(&format!(
-        "{} minus {}, on {} images and {} landmarks that both have",
-        comparison.b, comparison.a, n.images, n.landmarks
-    ))?;
-    say("about these two trained networks on such images: training either again may give another answer")?;
-    let [low, high] = comparison.mre.interval.map(|end| signed(end, 3));
-    say(&format!(
-        "MRE {} {unit}, 95 % interval {low} to {high} {unit} (bootstrap of images)",
-        signed(comparison.mre.point, 3)
-    ))?;
-    say(&format!(
-        "signed-rank over images {}, sign-flip {}",
-        p_value(comparison.wilcoxon),
-        p_value(comparison.sign_flip)
-    ))?;
-    let [low, high] = comparison.sdr.interval.map(|end| signed(end, 1));
-    let radius = unit.radii()[0];
-    let change = signed(comparison.sdr.point, 1);
-    say(&format!("within {radius} {unit} {change} percentage points, 95 % interval {low} to {high}"))?;
-    let width = comparison.landmarks.iter().map(|l| l.name.chars().count()).max().unwrap_or(0);
-    for landmark in &comparison.landmarks {
-        let [low, high] = landmark.change.interval.map(|end| signed(end, 3));
-        say(&format!(
-            "  {:width$}  {:>7} {unit}  {low} to {high}  corrected {}",
-            landmark.name,
-            signed(landmark.change.point, 3),
-            p_value(landmark.p_adjusted)
-        ))?;
-    }
-    Ok(())
 }

@@ -1,6 +1,7 @@
 //! The commands of the program, one module each.
 
 pub mod augmented;
+mod compare;
 mod dashboard;
 mod data;
 mod eval;
@@ -23,6 +24,7 @@ mod shells;
 mod signals;
 mod status;
 mod target;
+mod text_table;
 mod trial;
 mod unlike;
 mod verify;
@@ -61,7 +63,7 @@ pub fn run(command: &Command) -> Result<Outcome> {
         Command::Report(flags) => results::report(flags),
         Command::Baseline { results, output, noise } => gate::baseline(results, output, noise.as_deref()),
         Command::Check(flags) => gate::check(flags),
-        Command::Compare(flags) => gate::compare(flags),
+        Command::Compare(flags) => compare::compare(flags),
         Command::Eval(flags) => eval::eval(flags),
         Command::Predict(flags) => predict::predict(flags),
         Command::Export(command) => export::run(command),

@@ -118,8 +118,8 @@ impl Observer for LoggedNotes<'_> {
 /// # Errors
 /// When there are no records, they cannot be read, or a file cannot be written.
 pub fn report(store: &Store) -> Result<(SweepRecords, Vec<PathBuf>)> {
-    let (records, _, files) = write_report(store, Some(&store.images()), &store.report())?;
-    Ok((records, files))
+    let (records, _, written) = write_report(store, Some(&store.images()), &store.report())?;
+    Ok((records, written.files))
 }
 
 impl Sweep {

@@ -1,9 +1,7 @@
 //! Files of a sweep beside its trials: definition, summary and report.
 
-use std::path::PathBuf;
-
 use sweep_analysis::findings::{self, Finding};
-use sweep_analysis::report::{self, Content};
+use sweep_analysis::report::{self, Content, Written};
 use sweep_analysis::{SweepRecords, load, summary};
 use sweep_core::error::Result;
 use sweep_experiment::definition::SweepDefinition;
@@ -26,7 +24,7 @@ pub(crate) fn write_report(
     store: &Store,
     images: Option<&Root>,
     directory: &Root,
-) -> Result<(SweepRecords, Vec<Finding>, Vec<PathBuf>)> {
+) -> Result<(SweepRecords, Vec<Finding>, Written)> {
     let sweep = load::load(store)?;
     let onsets = findings::onsets(&sweep);
     let findings = findings::findings_from(&sweep, &onsets);
@@ -38,8 +36,8 @@ pub(crate) fn write_report(
         directory.write("summary.csv", &summary)?;
     }
     let content = Content { findings: &findings, onsets: &onsets, images };
-    let files = report::write(&sweep, content, directory)?;
-    Ok((sweep, findings, files))
+    let written = report::write(&sweep, content, directory)?;
+    Ok((sweep, findings, written))
 }
 
 /// Writes the summary alone, which is cheap enough after every trial.

@@ -128,7 +128,7 @@ fn answered(sweep: &SweepRecords, found: &[Finding], about: &str) -> Answered {
     let answer = Answer::of(sweep, found);
     let (warnings, others): (Vec<&Finding>, Vec<&Finding>) =
         found.iter().filter(|f| !f.sentence.is_empty()).partition(|f| f.topic == Topic::Failures);
-    let shown = |f: &Finding| [f.verdict.name().to_owned(), f.topic.name().to_owned(), f.sentence.replace('`', "")];
+    let shown = |f: &Finding| [f.badge().to_owned(), f.topic.name().to_owned(), f.sentence.replace('`', "")];
     Answered {
         caption: answer.as_ref().map(Answer::caption).unwrap_or_default(),
         answer,

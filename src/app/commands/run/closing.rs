@@ -8,30 +8,29 @@ use sweep_core::error::Result;
 use sweep_core::note;
 use sweep_experiment::store::Store;
 
-use super::super::say;
+use super::super::{say, text_table::say_table};
 use crate::sweep::write_report;
 
 /// Greatest number of trials that are listed one by one.
 const TRIALS: usize = 24;
 
 /// Writes summary and report from the present records.
-pub(super) fn refresh(store: &Store) -> Result<(SweepRecords, Vec<Finding>)> {
-    let (sweep, findings, _) = write_report(store, Some(&store.images()), &store.report())?;
+pub(super) fn refresh(store: &Store) -> Result<(SweepRecords, Vec<Finding>, Option<Answer>)> {
+    let (sweep, findings, written) = write_report(store, Some(&store.images()), &store.report())?;
     for (id, why) in &sweep.left_out {
         note!("left out: {id}: {why}");
     }
-    Ok((sweep, findings))
+    Ok((sweep, findings, written.answer))
 }
 
 /// Prints the answer and the leaderboard to standard output, and a line for each trial that they do not cover.
-pub(super) fn print(sweep: &SweepRecords, findings: &[Finding]) -> Result<()> {
+pub(super) fn print(sweep: &SweepRecords, findings: &[Finding], answer: Option<&Answer>) -> Result<()> {
     let warnings = findings
         .iter()
         .filter(|f| f.topic == Topic::Failures || (f.topic == Topic::Collapse && f.verdict == Verdict::Warning));
     for finding in warnings.filter(|f| !f.sentence.is_empty()) {
         say(&finding.sentence.replace('`', ""))?;
     }
-    let answer = Answer::of(sweep, findings);
     let is_covered = |trial: &TrialRecords| answer.is_some() && trial.is_done();
     let others: Vec<&TrialRecords> = sweep.trials.iter().filter(|trial| !is_covered(trial)).collect();
     if !others.is_empty() {
@@ -44,7 +43,7 @@ pub(super) fn print(sweep: &SweepRecords, findings: &[Finding]) -> Result<()> {
     if waiting > 0 {
         say(&format!("{waiting} of {} trials have not begun", sweep.planned))?;
     }
-    if let Some(answer) = &answer {
+    if let Some(answer) = answer {
         if let Some(question) = &sweep.question {
             say(question)?;
         }
@@ -89,43 +88,5 @@ fn trials(sweep: &SweepRecords, trials: &[&TrialRecords]) -> TextTable {
             "least validation loss".to_owned(),
         ],
         rows: trials.iter().take(TRIALS).map(row).collect(),
-    }
-}
-
-/// Prints a table in columns as wide as their cells.
-fn say_table(table: &TextTable) -> Result<()> {
-    aligned(table).iter().try_for_each(|line| say(line))
-}
-
-/// The lines of a table: names to the left, everything else to the right.
-fn aligned(table: &TextTable) -> Vec<String> {
-    let lines: Vec<&Vec<String>> = std::iter::once(&table.columns).chain(&table.rows).collect();
-    let length = |text: &str| text.chars().count();
-    let widths: Vec<usize> =
-        (0..table.columns.len()).map(|at| lines.iter().map(|cells| length(&cells[at])).max().unwrap_or(0)).collect();
-    let line = |cells: &Vec<String>| {
-        let padded = cells.iter().zip(&widths).enumerate().map(|(at, (cell, width))| match at {
-            0 => format!("{cell:width$}"),
-            _ => format!("{cell:>width$}"),
-        });
-        padded.collect::<Vec<_>>().join("  ")
-    };
-    lines.into_iter().map(line).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn columns_are_as_wide_as_their_cells() {
-        let text = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
-        let table = TextTable {
-            columns: text(&["configuration", "MRE (mm)", "95 % interval"]),
-            rows: vec![text(&["nll", "0.53", "0.49 – 0.58"]), text(&["Größe über null", "12.10", "–"])],
-        };
-        let lines = aligned(&table);
-        assert_eq!(lines[1], "nll                  0.53    0.49 – 0.58");
-        assert!(lines.iter().all(|line| line.chars().count() == lines[0].chars().count()), "{lines:?}");
     }
 }

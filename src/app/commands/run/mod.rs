@@ -232,9 +232,9 @@ fn report(flags: &cli::Run, queue: &Queue, controller: &Controller<'_>) -> Resul
     if queue.is_failed() {
         note!("stopped: {failures} failed or diverged, as many as --fail-fast or --max-fail allows");
     }
-    let (sweep, findings) = closing::refresh(store)?;
+    let (sweep, findings, answer) = closing::refresh(store)?;
     if !flags.quiet {
-        ignore_closed_output(closing::print(&sweep, &findings))?;
+        ignore_closed_output(closing::print(&sweep, &findings, answer.as_ref()))?;
         if let Some(words) = controller.state.audit().and_then(|audit| audit.words()) {
             note!("{words}");
         }
