@@ -59,7 +59,7 @@ fn the_page_renders_without_a_word_on_the_console() {
             assert!(value.starts_with('#') || value.starts_with("data:"), "{}", &value[..60.min(value.len())]);
         }
     }
-    assert!(text.contains("<figure class=\"photo\">") && text.contains("<section class=\"answer"));
+    assert!(text.contains("id=\"figure-overlays\" class=\"photo\">") && text.contains("<section class=\"answer"));
     let published = fs::read_to_string(folder.path().join("published/index.html")).unwrap();
     assert!(!published.contains("class=\"photo\"") && !folder.path().join("published/overlays.png").exists());
 
