@@ -34,6 +34,9 @@ pub enum Criterion {
     Beyond(f64),
 }
 
+/// Of an epoch, by its place in a table, on the images of some patients.
+type Cost<'a> = dyn Fn(usize, &[Vec<usize>]) -> f64 + 'a;
+
 impl Criterion {
     /// The criterion of an objective; `None` where errors in this unit do not tell the objective.
     #[must_use]
@@ -49,7 +52,7 @@ impl Criterion {
     }
 
     /// The cost of an epoch of the table on some images; infinite without errors.
-    fn cost(self, table: &EpochErrors) -> Box<dyn Fn(usize, &[Vec<usize>]) -> f64 + '_> {
+    fn cost(self, table: &EpochErrors) -> Box<Cost<'_>> {
         match self {
             Self::Mean => Box::new(mean_of(table, |error| error)),
             Self::Beyond(radius) => Box::new(mean_of(table, move |error| f64::from(u8::from(error > radius)))),
@@ -221,8 +224,8 @@ mod tests {
 
     #[test]
     fn an_objective_is_cross_fitted_where_errors_tell_it() {
-        let of = |name, unit| Criterion::of(Objective::from_name(name).unwrap(), unit);
         use ErrorUnit::{Millimetres, Pixels};
+        let of = |name, unit| Criterion::of(Objective::from_name(name).unwrap(), unit);
         assert_eq!(of("mre_mm", Millimetres), Some(Criterion::Mean));
         assert_eq!(of("mre_px", Pixels), Some(Criterion::Mean));
         assert_eq!(of("median_mm", Millimetres), Some(Criterion::Quantile(0.5)));

@@ -207,7 +207,9 @@ impl Noise {
             }
             let mut state = [0.0; LANES];
             let (before, curves) = curves.split_at_mut(SETTLING);
-            before.iter().for_each(|steps| self.advance(&mut state, steps));
+            for steps in &*before {
+                self.advance(&mut state, steps);
+            }
             for (values, trend) in curves.iter_mut().zip(trend) {
                 self.advance(&mut state, values);
                 *values = state.map(|v| trend + v);

@@ -1,5 +1,7 @@
 //! Shapes as an SVG for a page: letters stay letters, and lines stay sharp at every size.
 
+use std::fmt::Write as _;
+
 use image::RgbImage;
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::PngEncoder;
@@ -56,8 +58,9 @@ impl Svg {
                     let picture = encoded(source.as_ref().unwrap_or(pixels))?;
                     let ((x, y), (width, height)) = (rendered(*corner), pixels.dimensions());
                     self.of_images += picture.len();
-                    self.text += &format!(
-                        "<image x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" preserveAspectRatio=\"none\" href=\"{picture}\"/>\n"
+                    let _ = writeln!(
+                        self.text,
+                        "<image x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" preserveAspectRatio=\"none\" href=\"{picture}\"/>"
                     );
                 }
                 Shape::About(shapes, About { words, group, layer }) => {
@@ -70,15 +73,16 @@ impl Svg {
                         ),
                         None => ("<g>".to_owned(), "</g>\n"),
                     };
-                    self.text += &format!("{start}<title>{title}</title>\n");
+                    let _ = writeln!(self.text, "{start}<title>{title}</title>");
                     self.draw(shapes)?;
                     self.text += end;
                 }
                 Shape::Spot(position, words) => {
                     let ((x, y), radius) = (rendered(*position), REACH * f64::from(OVERSAMPLING));
                     let title = escaped(words);
-                    self.text += &format!(
-                        "<circle class=\"spot\" cx=\"{x}\" cy=\"{y}\" r=\"{radius}\"><title>{title}</title></circle>\n"
+                    let _ = writeln!(
+                        self.text,
+                        "<circle class=\"spot\" cx=\"{x}\" cy=\"{y}\" r=\"{radius}\"><title>{title}</title></circle>"
                     );
                 }
                 _ => self.plain(run)?,

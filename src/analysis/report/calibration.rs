@@ -21,6 +21,9 @@ use crate::measured::Measured;
 /// Value of a bin that a panel shows.
 type Value = fn(&Bin) -> f64;
 
+/// Words for a panel's value.
+type InWords<'a> = &'a dyn Fn(f64) -> String;
+
 /// A line per group over its bins, in two panels; `None` where no record has a confidence.
 pub(super) fn draw(groups: &[Group<'_>], measured: Measured, unit: ErrorUnit) -> Option<Figure> {
     let (drawn, note) = shown(groups, MAX_GROUPS);
@@ -61,7 +64,7 @@ pub(super) fn draw(groups: &[Group<'_>], measured: Measured, unit: ErrorUnit) ->
     left.line(canvas, &[(0.0, 0.0), (100.0, 100.0)], Stroke::dashed(GREY, 2.0));
     let of_share = |found: f64| format!("{found:.1} % {}", within.trim_end_matches(" (%)"));
     let of_error = |found: f64| format!("{} {unit} off", mm(found));
-    let panels: [(Panel, Value, &dyn Fn(f64) -> String); 2] =
+    let panels: [(Panel, Value, InWords<'_>); 2] =
         [(left, |bin| 100.0 * bin.within_2mm, &of_share), (right, |bin| bin.error_mm, &of_error)];
     for (panel, value, in_words) in panels {
         for (i, of) in &found {

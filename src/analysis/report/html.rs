@@ -173,7 +173,7 @@ pub(super) fn html(
         sections: sections(findings, figures, answer.is_some()),
         answer: answer.map(|answer| page_answer(answer, &groups, figures)),
         words: [Some(caption), left_out.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(" "),
-        configurations: folds.map_or(all_configurations, page_table).about(&groups).as_place(),
+        configurations: folds.map_or(all_configurations, page_table).about(&groups).linked_to(),
         groups: page_groups(&groups, figures)?,
         landmarks: folds::landmarks(findings).map(page_table),
         landmark_words: folds::landmark_caption(sweep.unit),

@@ -50,7 +50,9 @@ pub(super) fn markdown(
     let mut left: Vec<&str> = FIGURES.iter().map(|of| of.file).filter(|file| figures.contains(file)).collect();
     text += &findings_by_topic(findings, &mut left);
     text += &table(sweep, &groups, findings, conclusions);
-    text += &left.into_iter().map(|file| format!("\n{}", picture(file))).collect::<String>();
+    for file in left {
+        let _ = write!(text, "\n{}", picture(file));
+    }
     text
 }
 

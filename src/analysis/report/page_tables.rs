@@ -103,7 +103,7 @@ impl PageTable {
     }
 
     /// The table whose rows charts lead to.
-    pub(super) fn as_place(self) -> Self {
+    pub(super) fn linked_to(self) -> Self {
         Self { is_place: true, ..self }
     }
 }
