@@ -111,7 +111,7 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Whether it can be trained and evaluated on: landmarks on their images, unique names, images in both splits.
+    /// Whether it can be trained on: landmarks on their images, unique names, images to train on.
     ///
     /// # Errors
     /// Names the image and the landmark that are wrong.

@@ -115,7 +115,9 @@ impl FolderIndex {
     /// # Errors
     /// Something wrong in an image, or between an image and its landmarks.
     fn decode(&self) -> Result<Dataset> {
-        self.decode_by(&self.table.rows.iter().map(|row| row.split).collect::<Vec<_>>())
+        let splits: Vec<Split> = self.table.rows.iter().map(|row| row.split).collect();
+        self.check_splits(&splits, &SplitSpec::default())?;
+        self.decode_by(&splits)
     }
 
     /// [`FolderIndex::decode`] with every image's split, in order.
