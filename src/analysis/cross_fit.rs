@@ -218,7 +218,8 @@ mod tests {
         for (criterion, (count, most, others)) in criteria.into_iter().zip(epochs) {
             let expected = (f64::from(count) * most + f64::from(20 - count) * others) / 20.0;
             let fitted = mean(&of_table(&table, criterion).unwrap());
-            assert!((fitted - expected).abs() < 1e-6, "{criterion:?}: {fitted}, not {expected}");
+            // Errors are stored in half precision.
+            assert!((fitted - expected).abs() < 2e-3, "{criterion:?}: {fitted}, not {expected}");
         }
     }
 

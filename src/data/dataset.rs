@@ -111,24 +111,37 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Whether it can be trained on: landmarks on their images, unique names, images to train on.
+    /// Whether it can be trained and evaluated on: landmarks on their images, unique names, images in both splits.
     ///
     /// # Errors
     /// Names the image and the landmark that are wrong.
     pub fn check(&self) -> Result<()> {
-        for sample in &self.samples {
-            sample.check(&self.landmarks).map_err(|e| e.at(&sample.image))?;
-        }
-        self.check_table()
+        self.check_images()?;
+        self.check_splits()
     }
 
     /// [`Dataset::check`] without the checks of single images.
     pub(crate) fn check_table(&self) -> Result<()> {
+        self.check_marks()?;
+        self.check_splits()
+    }
+
+    /// [`Dataset::check`] without the splits, of which a refit needs one alone: they are checked where they are assigned.
+    pub(crate) fn check_images(&self) -> Result<()> {
+        for sample in &self.samples {
+            sample.check(&self.landmarks).map_err(|e| e.at(&sample.image))?;
+        }
+        self.check_marks()
+    }
+
+    fn check_marks(&self) -> Result<()> {
         self.check_names()?;
         one_unit(&self.samples.iter().map(|sample| (sample.image.as_str(), sample.spacing)))?;
-        self.normalise.as_ref().map_or(Ok(()), |normalise| normalise.check(&self.landmarks))?;
-        // Whether images validate is the split's concern: SplitSpec::check_present.
-        has_splits(self.samples.iter().map(|sample| sample.split), &[Split::Train])
+        self.normalise.as_ref().map_or(Ok(()), |normalise| normalise.check(&self.landmarks))
+    }
+
+    fn check_splits(&self) -> Result<()> {
+        has_splits(self.samples.iter().map(|sample| sample.split), &[Split::Train, Split::Val])
     }
 
     /// Whether names of landmarks and of images are unique.

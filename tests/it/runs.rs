@@ -133,7 +133,7 @@ fn one_command_leaves_everything_the_contract_names() {
     let compared = sandbox.sweep(&["compare", &a, &b]);
     assert!(String::from_utf8(compared.stdout).unwrap().contains("on 3 images and 30 landmarks that both have"));
     assert!(sandbox.sweep(&["compare", &a, &b, "--json"]).status.success());
-    assert!(sandbox.expect(2, &["compare", &a, "results/tiny"]).contains("trial.toml"));
+    assert!(sandbox.expect(2, &["compare", &a, "results/tiny"]).contains("two trials' folders"));
     sandbox.write("broken.json", &base[..base.len() / 2]);
     sandbox.expect(2, &["check", "results/tiny", "--baseline", "broken.json"]);
 }

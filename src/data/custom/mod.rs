@@ -276,7 +276,7 @@ impl OpenedSource for OpenedListing {
             .map(|(image, split)| Ok(Sample { split: *split, ..self.listing.sample(image, self.channels)? }))
             .collect();
         let dataset = self.listing.dataset(samples.into_iter().collect::<Result<_>>()?);
-        dataset.check().map_err(|e| e.at(format!("data set {}", self.listing.name)))?;
+        dataset.check_images().map_err(|e| e.at(format!("data set {}", self.listing.name)))?;
         Ok(dataset)
     }
 

@@ -115,9 +115,9 @@ impl FolderIndex {
     /// # Errors
     /// Something wrong in an image, or between an image and its landmarks.
     fn decode(&self) -> Result<Dataset> {
-        let splits: Vec<Split> = self.table.rows.iter().map(|row| row.split).collect();
-        self.check_splits(&splits, &SplitSpec::default())?;
-        self.decode_by(&splits)
+        let dataset = self.decode_by(&self.table.rows.iter().map(|row| row.split).collect::<Vec<_>>())?;
+        dataset.check().map_err(|e| e.at(self.csv.display()))?;
+        Ok(dataset)
     }
 
     /// [`FolderIndex::decode`] with every image's split, in order.
@@ -127,7 +127,7 @@ impl FolderIndex {
             rows.map(|(row, split)| Ok(Sample { split: *split, ..self.sample(row)? })).collect();
         // In the order of the file, so that the first error is always the same one.
         let dataset = self.dataset(samples.into_iter().collect::<Result<_>>()?);
-        dataset.check().map_err(|e| e.at(self.csv.display()))?;
+        dataset.check_images().map_err(|e| e.at(self.csv.display()))?;
         Ok(dataset)
     }
 
