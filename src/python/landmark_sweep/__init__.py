@@ -17,7 +17,7 @@
     >>> results = ls.run(definition, results=tempfile.mkdtemp(), progress=False)
     >>> results.trials["state"]
     ['done', 'done']
-    >>> results.summary["best_epoch"]
+    >>> results.summary["epochs"]
     [2, 2]
     >>> len(results.epochs)
     4
