@@ -243,6 +243,17 @@ impl TrialConfig {
         of_stages.into_iter().find(|(_, heatmap)| is_trained(heatmap)).map(|(key, _)| key)
     }
 
+    /// A hash (hexadecimal) of how a network is trained, whatever the images, the seed and what is measured: folds and seeds
+    /// share it, and a refit on all images.
+    #[must_use]
+    pub fn recipe(&self) -> String {
+        let mut config = serde_json::to_value(self).unwrap_or_default();
+        for key in ["dataset", "seed", "objective", "evaluate_every"] {
+            config[key] = serde_json::Value::Null;
+        }
+        blake3::hash(canonical(&config).as_bytes()).to_hex().to_string()
+    }
+
     /// A hash (hexadecimal) of everything that results depend on: BLAKE3 of the configuration as JSON with every
     /// default filled in, so that neither the TOML's spelling nor the order of its keys matters. The hash of the data
     /// set's content replaces its path. The hash of the file of initial weights, if there is one, and

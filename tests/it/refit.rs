@@ -63,6 +63,48 @@ fn a_refit_goes_on_exactly_and_knows_unlike_images() {
     assert_eq!(found["out_of_distribution"]["unlike"], false, "{found}");
 }
 
+/// Radii of a cross-validation serve the network that all images trained by the same recipe, and no other.
+#[test]
+fn a_refit_takes_the_radii_of_its_cross_validation() {
+    let folds = DEFINITION
+        .replace("refit = true", "folds = 2")
+        .replace("[trial]", "[axes]\n\"dataset.fold\" = [0, 1]\n[trial]\nevaluate_every = 3");
+    let sandbox = Sandbox::new(&folds.replace("\"tiny\"", "\"folds\""));
+    sandbox.expect(0, &["run", "tiny.toml"]);
+    let of_folds: Vec<String> = trial_folders(&sandbox.path("results/folds"))
+        .iter()
+        .map(|folder| folder.join("last.safetensors").display().to_string())
+        .collect();
+    sandbox.expect(
+        0,
+        &[
+            "eval",
+            "--held-out",
+            "--calibrate",
+            "radii.json",
+            "--checkpoint",
+            &of_folds[0],
+            "--checkpoint",
+            &of_folds[1],
+        ],
+    );
+    sandbox.write("tiny.toml", DEFINITION);
+    sandbox.expect(0, &["run", "tiny.toml"]);
+    let refit = trial_folders(&sandbox.path("results/tiny")).remove(0).join("last.safetensors").display().to_string();
+    sandbox.expect(0, &["data", "synth", "phantoms", "--train", "2", "--val", "1", "--height", "60", "--width", "48"]);
+    let image = fs::read_dir(sandbox.path("phantoms/images")).unwrap().next().unwrap().unwrap().path();
+    let image = image.display().to_string();
+    let predict = |checkpoint: &str, code: i32| {
+        sandbox.expect(code, &["predict", "--json", "--radii", "radii.json", "--checkpoint", checkpoint, &image])
+    };
+    predict(&refit, 0);
+    // Another learning rate is another recipe.
+    sandbox.write("tiny.toml", &DEFINITION.replace("1e-2", "2e-2").replace("\"tiny\"", "\"other\""));
+    sandbox.expect(0, &["run", "tiny.toml"]);
+    let other = trial_folders(&sandbox.path("results/other")).remove(0).join("last.safetensors").display().to_string();
+    assert!(predict(&other, 2).contains("not calibrated"));
+}
+
 #[test]
 fn nothing_judges_by_validation_images_that_are_not_there() {
     let stop = DEFINITION.replace("batch_size = 4\n", "batch_size = 4\nearly_stop = { patience = 2 }\n");

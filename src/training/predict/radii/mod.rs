@@ -5,6 +5,7 @@
 //! prediction (Vovk et al. 2005; Lei et al. 2018, normalised residuals). A new image of the same source lies within with a
 //! probability of at least 90 %, whatever the network, since all n + 1 images are treated alike. Images held out by folds give
 //! cross-conformal radii: their networks differ a little, so that the promise is approximate (Barber et al. 2021 prove 80 %).
+//! They also serve a refit by the same recipe, which learnt from more images than the networks of the folds.
 //!
 //! That promise is for images of the same source. For an image that is unlike those of the training, radii are widened
 //! by what shifted images of the calibration needed at that distance, or there is none.
@@ -70,6 +71,12 @@ pub struct CalibratedNetworks {
     pub both_stages: bool,
     /// Whether each image was predicted by those that held it out.
     pub held_out: bool,
+    /// [`TrialConfig::recipe`](sweep_planning::config::TrialConfig::recipe), where all share it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipe: Option<String>,
+    /// Whether all trained on every image: `dataset.refit`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub refit: bool,
 }
 
 /// A landmark's errors on the images of a calibration.
@@ -116,7 +123,11 @@ impl CalibratedNetworks {
         let mut checkpoints: Vec<String> =
             predictor.descriptions().map(|d| format!("{} after epoch {}", d.trial, d.epoch)).collect();
         checkpoints.sort();
-        Self { checkpoints, tta, both_stages, held_out }
+        let mut recipes = predictor.descriptions().map(|d| d.config.recipe());
+        let first = recipes.next();
+        let recipe = first.filter(|first| recipes.all(|other| other == *first));
+        let refit = predictor.descriptions().all(|d| d.config.dataset.split.refit);
+        Self { checkpoints, tta, both_stages, held_out, recipe, refit }
     }
 }
 
@@ -178,7 +189,8 @@ impl Radii {
         Ok(radii)
     }
 
-    /// Whether these networks are those of the calibration; of radii from held-out images, one or more of them.
+    /// Whether these networks are those of the calibration; of radii from held-out images, one or more of them, or a refit by
+    /// their recipe.
     ///
     /// # Errors
     /// Says which differ.
@@ -186,14 +198,16 @@ impl Radii {
         let wrong = |what: String| {
             Err(Error::input(what).at("--radii").remedy("calibrate these networks as they are used here"))
         };
-        let foreign = other.checkpoints.iter().find(|name| !self.networks.checkpoints.contains(name));
+        let own = &self.networks;
+        let is_refit = own.held_out && other.refit && own.recipe.is_some() && own.recipe == other.recipe;
+        let foreign = other.checkpoints.iter().find(|name| !is_refit && !own.checkpoints.contains(name));
         if let Some(foreign) = foreign {
             return wrong(format!("the radii were not calibrated for {foreign}"));
         }
-        if !self.networks.held_out && self.networks.checkpoints.len() > other.checkpoints.len() {
-            return wrong(format!("the radii are for {} networks together", self.networks.checkpoints.len()));
+        if !own.held_out && own.checkpoints.len() > other.checkpoints.len() {
+            return wrong(format!("the radii are for {} networks together", own.checkpoints.len()));
         }
-        if (self.networks.tta, self.networks.both_stages) != (other.tta, other.both_stages) {
+        if (own.tta, own.both_stages) != (other.tta, other.both_stages) {
             return wrong("the radii were calibrated with other settings of --tta or --both-stages".to_owned());
         }
         Ok(())

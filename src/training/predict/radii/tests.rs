@@ -12,6 +12,8 @@ fn networks(checkpoints: &[&str], held_out: bool) -> CalibratedNetworks {
         tta: 1,
         both_stages: false,
         held_out,
+        recipe: Some("r".to_owned()),
+        refit: false,
     }
 }
 
@@ -112,7 +114,14 @@ fn radii_are_for_the_networks_they_were_calibrated_for() {
     assert!(held_out.check(&one).is_ok() && together.check(&one).unwrap_err().message.contains("2 networks"));
     let views = CalibratedNetworks { tta: 5, ..networks(&both, false) };
     assert!(together.check(&views).unwrap_err().message.contains("--tta"));
-    assert!(together.check(&networks(&["c after epoch 1"], false)).unwrap_err().message.contains("c after"));
+    let other = networks(&["c after epoch 1"], false);
+    assert!(together.check(&other).unwrap_err().message.contains("c after"));
+    // A refit by the recipe of the folds, and no other network.
+    let refit = CalibratedNetworks { refit: true, ..other };
+    assert!(held_out.check(&refit).is_ok());
+    assert!(together.check(&refit).is_err(), "one of these networks' own images may have trained it");
+    assert!(held_out.check(&CalibratedNetworks { recipe: Some("s".to_owned()), ..refit.clone() }).is_err());
+    assert!(held_out.check(&CalibratedNetworks { refit: false, ..refit }).is_err());
 }
 
 #[test]
