@@ -23,7 +23,7 @@ const SPLITS: u64 = 25;
 /// Fewest patients, or images, that are split.
 const FEWEST: usize = 4;
 
-/// What an epoch is chosen by: a cost of the errors of some images, smaller for better epochs.
+/// The rule that chooses an epoch: a cost of the errors of some images, smaller for better epochs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Criterion {
     /// The mean.

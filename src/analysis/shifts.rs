@@ -1,5 +1,5 @@
-//! What holds under shift: predictions under several conditions, held against those on the images as they are, and two recipes
-//! held against each other under every condition.
+//! Evaluation under shift: predictions under several conditions are compared with those on the images as they are, and two
+//! recipes with each other under every condition.
 //!
 //! Images are resampled, or counted, together with their landmarks and, where several conditions are joined, with all their
 //! versions. The intervals of a table's differences are simultaneous, by Bonferroni, and agree with the adjusted p-values.

@@ -126,7 +126,8 @@ impl Dataset {
         self.check_splits()
     }
 
-    /// [`Dataset::check`] without the splits, of which a refit needs one alone: they are checked where they are assigned.
+    /// [`Dataset::check`] without its check of splits: a refit needs no validation image, and splits are checked where they
+    /// are assigned.
     pub(crate) fn check_images(&self) -> Result<()> {
         for sample in &self.samples {
             sample.check(&self.landmarks).map_err(|e| e.at(&sample.image))?;

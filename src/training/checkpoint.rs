@@ -203,6 +203,12 @@ impl Checkpoint {
 }
 
 impl Description {
+    /// The trial and its epoch, as users read them: `l1-seed0-3f9a2c1b after epoch 40`.
+    #[must_use]
+    pub fn at_epoch(&self) -> String {
+        format!("{} after epoch {}", self.trial, self.epoch)
+    }
+
     fn stages(&self) -> Result<Vec<Stage>> {
         self.config.model.stages(self.config.channels(), self.landmarks.len(), self.config.input)
     }

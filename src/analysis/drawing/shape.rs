@@ -7,7 +7,7 @@ use super::geometry::{PixelPoint, Rect};
 use super::stroke::Stroke;
 use super::text::{Anchor, TextStyle};
 
-/// What shapes are about, for a page in which readers can point at them.
+/// The configuration or value that shapes show, for readers who point at them in a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct About {
     /// What a reader sees who points at them.

@@ -23,7 +23,7 @@ use crate::measured::Measured;
 const VERSION: u32 = 2;
 /// Largest error that is compared, in mm or pixels; the squares of larger ones overflow sooner or later.
 const FARTHEST: f64 = 1e12;
-/// What helps where there is no baseline.
+/// The remedy where there is no baseline.
 const MAKE_ONE: &str = "make one with sweep baseline RESULTS --output FILE";
 /// Name of the metric; errors with different names are not comparable.
 pub const METRIC: &str = "radial error in mm of the original image, validation epoch of least error, version 1";

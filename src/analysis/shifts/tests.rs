@@ -27,7 +27,7 @@ fn record(image: usize, landmark: &str, error_mm: f64) -> LandmarkRecord {
     }
 }
 
-/// Twenty images, of which each is as hard under every condition; a condition adds `worse` and a little of its own.
+/// Twenty images, each as hard under every condition; a condition adds `worse` and a little of its own.
 fn condition(name: &str, worse: f64, key: u64) -> Condition<'static> {
     let mut hard = seed::derive(1, Stream::Bootstrap, 12, 0);
     let mut own = seed::derive(key, Stream::Bootstrap, 13, 0);

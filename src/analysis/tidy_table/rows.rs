@@ -104,7 +104,7 @@ fn filled<R>(
     Ok(Table { columns, left_out })
 }
 
-/// What describes the trials of all sweeps. A damaged trial is left out of the rows as well.
+/// The files that describe the trials of all sweeps. A damaged trial is left out of the rows as well.
 fn files(sweeps: &[Store]) -> Result<Vec<TrialFile>> {
     let mut files = Vec::new();
     for store in sweeps {

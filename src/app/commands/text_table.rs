@@ -7,7 +7,7 @@ use super::say;
 
 /// Prints a table in columns as wide as their cells.
 pub(super) fn say_table(table: &TextTable) -> Result<()> {
-    aligned(table).iter().try_for_each(|line| say(line))
+    aligned(table).iter().try_for_each(|line| say(line.trim_end()))
 }
 
 /// The lines of a table: names to the left, everything else to the right.

@@ -9,6 +9,7 @@ use sweep_analysis::format::{self, counted};
 use sweep_analysis::scores::{Score, Scores};
 use sweep_core::error::Result;
 use sweep_core::units::ErrorUnit;
+use sweep_training::checkpoint::Description;
 use sweep_training::evaluate::Normalised;
 use sweep_training::predict::Predictor;
 
@@ -75,8 +76,7 @@ pub(super) fn print(
     confidence_tau: f64,
 ) -> Result<()> {
     let (all, unit) = (&scores.all, scores.unit);
-    let networks: Vec<String> =
-        predictor.descriptions().map(|d| format!("{} after epoch {}", d.trial, d.epoch)).collect();
+    let networks: Vec<String> = predictor.descriptions().map(Description::at_epoch).collect();
     let mut views =
         if flags.inference.tta > 1 { format!(", {} views each", flags.inference.tta) } else { String::new() };
     if flags.inference.both_stages {

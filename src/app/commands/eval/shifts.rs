@@ -6,8 +6,10 @@ use serde_json::{Value, json};
 
 use super::marks::Marks;
 use super::{Predicted, Recipe};
+use crate::commands::text_table::say_table;
 use crate::commands::{radii, say};
 use sweep_analysis::format::{self, counted};
+use sweep_analysis::report::TextTable;
 use sweep_analysis::shifts::{Condition, Conditions, RecipeChange, ShiftScore, Subset, holds};
 use sweep_analysis::statistics::Estimate;
 use sweep_core::error::{Error, Result};
@@ -19,7 +21,7 @@ use sweep_training::predict::radii::{Coverage, Radii};
 
 /// The name of the images without a shift.
 const AS_IT_IS: &str = "as it is";
-/// Fewest images of which a quarter is told from the others.
+/// With fewer images, a quarter of them would say nothing.
 const LEAST_FOR_QUARTERS: usize = 8;
 
 /// Tables of an evaluation under shifts.
@@ -28,9 +30,6 @@ pub(super) struct Tables<'a> {
     conditions: Conditions<'a>,
     other: Option<(&'a Recipe, Conditions<'a>)>,
 }
-
-/// A row of the printed table, a cell for each column.
-type Cells = Vec<String>;
 
 impl<'a> Tables<'a> {
     /// # Errors
@@ -113,7 +112,7 @@ impl<'a> Tables<'a> {
     pub(super) fn print(&self, unit: ErrorUnit, known: Option<&Radii>) -> Result<()> {
         say("")?;
         let scores = self.conditions.scores(unit);
-        print_table(&self.score_cells(&scores, unit, known))?;
+        say_table(&self.score_table(&scores, unit, known))?;
         say("")?;
         let tests = scores.iter().filter(|score| score.change.is_some()).count();
         say(&format!(
@@ -124,11 +123,12 @@ impl<'a> Tables<'a> {
         say("")?;
         say("against")?;
         for of in other.predictor.descriptions() {
-            say(&format!("  {} after epoch {}", of.trial, of.epoch))?;
+            say(&format!("  {}", of.at_epoch()))?;
         }
         say("")?;
         let changes = self.conditions.against(of_other);
-        let title = ["condition", format!("MRE {unit}").as_str(), "against", "difference"].map(str::to_owned).to_vec();
+        let columns =
+            ["condition", format!("MRE {unit}").as_str(), "against", "difference"].map(str::to_owned).to_vec();
         let row = |change: &RecipeChange| {
             let [own, against] = change.mre.map(format::mm);
             vec![
@@ -138,7 +138,7 @@ impl<'a> Tables<'a> {
                 format!("{}  {}", difference(&change.change), change.standing.word()),
             ]
         };
-        print_table(&std::iter::once(title).chain(changes.iter().map(row)).collect::<Vec<_>>())?;
+        say_table(&TextTable { columns, rows: changes.iter().map(row).collect() })?;
         say("")?;
         say(&holds(&changes))?;
         say(&format!(
@@ -148,12 +148,12 @@ impl<'a> Tables<'a> {
         ))
     }
 
-    fn score_cells(&self, scores: &[ShiftScore], unit: ErrorUnit, known: Option<&Radii>) -> Vec<Cells> {
+    fn score_table(&self, scores: &[ShiftScore], unit: ErrorUnit, known: Option<&Radii>) -> TextTable {
         let within = unit.radii()[0];
         let (mre, within) = (format!("MRE {unit}"), format!("≤{within} {unit}"));
-        let mut title =
+        let mut columns =
             ["condition", &*mre, "95 % interval", &*within, "difference", "unlike"].map(str::to_owned).to_vec();
-        title.extend(known.map(|_| "in radii".to_owned()));
+        columns.extend(known.map(|_| "in radii".to_owned()));
         let row = |score: &ShiftScore| {
             let predicted = self.predicted(&score.name);
             let unlike = predicted.map(unlike).filter(|(_, judged)| *judged > 0);
@@ -171,7 +171,7 @@ impl<'a> Tables<'a> {
             }
             cells
         };
-        std::iter::once(title).chain(scores.iter().map(row)).collect()
+        TextTable { columns, rows: scores.iter().map(row).collect() }
     }
 }
 
@@ -192,23 +192,6 @@ fn difference(change: &Estimate) -> String {
     let interval = format::interval(change, format::change);
     let point = format::change(change.point);
     if interval.is_empty() { point } else { format!("{point} ({interval})") }
-}
-
-/// Prints rows, the first column to the left and the others to the right.
-fn print_table(rows: &[Cells]) -> Result<()> {
-    let columns = rows.first().map_or(0, Vec::len);
-    let length = |cell: &String| cell.chars().count();
-    let width = |column: usize| rows.iter().map(|row| length(&row[column])).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..columns).map(width).collect();
-    for row in rows {
-        let cell = |(column, cell): (usize, &String)| {
-            let width = widths[column];
-            if column == 0 { format!("{cell:width$}") } else { format!("{cell:>width$}") }
-        };
-        let cells: Vec<String> = row.iter().enumerate().map(cell).collect();
-        say(cells.join("  ").trim_end())?;
-    }
-    Ok(())
 }
 
 /// The conditions of an evaluation.

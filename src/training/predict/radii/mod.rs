@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Predictor;
+use crate::checkpoint::Description;
 use crate::out_of_distribution::Judgement;
 use sweep_core::error::{Error, Result};
 use sweep_core::units::{ErrorUnit, Size, Spacing};
@@ -120,8 +121,7 @@ impl CalibratedNetworks {
     /// Those of a predictor.
     #[must_use]
     pub fn of(predictor: &Predictor, tta: usize, both_stages: bool, held_out: bool) -> Self {
-        let mut checkpoints: Vec<String> =
-            predictor.descriptions().map(|d| format!("{} after epoch {}", d.trial, d.epoch)).collect();
+        let mut checkpoints: Vec<String> = predictor.descriptions().map(Description::at_epoch).collect();
         checkpoints.sort();
         let mut recipes = predictor.descriptions().map(|d| d.config.recipe());
         let first = recipes.next();
