@@ -5,7 +5,8 @@
 //! prediction (Vovk et al. 2005; Lei et al. 2018, normalised residuals). A new image of the same source lies within with a
 //! probability of at least 90 %, whatever the network, since all n + 1 images are treated alike. Images held out by folds give
 //! cross-conformal radii: their networks differ a little, so that the promise is approximate (Barber et al. 2021 prove 80 %).
-//! They also serve a refit by the same recipe, which learnt from more images than the networks of the folds.
+//! They also serve a refit by the same recipe, which learnt from more images than the networks of the folds; those of an
+//! ensemble serve the refits of all its members together.
 //!
 //! That promise is for images of the same source. For an image that is unlike those of the training, radii are widened
 //! by what shifted images of the calibration needed at that distance, or there is none.
@@ -72,9 +73,10 @@ pub struct CalibratedNetworks {
     pub both_stages: bool,
     /// Whether each image was predicted by those that held it out.
     pub held_out: bool,
-    /// [`TrialConfig::recipe`](sweep_planning::config::TrialConfig::recipe), where all share it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub recipe: Option<String>,
+    /// [`TrialConfig::recipe`](sweep_planning::config::TrialConfig::recipe) of each network that predicts an image, sorted; empty
+    /// where those of the folds differ.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recipes: Vec<String>,
     /// Whether all trained on every image: `dataset.refit`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub refit: bool,
@@ -123,12 +125,22 @@ impl CalibratedNetworks {
     pub fn of(predictor: &Predictor, tta: usize, both_stages: bool, held_out: bool) -> Self {
         let mut checkpoints: Vec<String> = predictor.descriptions().map(Description::at_epoch).collect();
         checkpoints.sort();
-        let mut recipes = predictor.descriptions().map(|d| d.config.recipe());
-        let first = recipes.next();
-        let recipe = first.filter(|first| recipes.all(|other| other == *first));
         let refit = predictor.descriptions().all(|d| d.config.dataset.split.refit);
-        Self { checkpoints, tta, both_stages, held_out, recipe, refit }
+        Self { checkpoints, tta, both_stages, held_out, recipes: recipes(predictor.descriptions(), held_out), refit }
     }
+}
+
+/// The recipes of the networks that predict an image together, sorted. Those of held-out images are the networks of its fold.
+fn recipes<'a>(networks: impl Iterator<Item = &'a Description>, held_out: bool) -> Vec<String> {
+    let mut by_fold: BTreeMap<Option<usize>, Vec<String>> = BTreeMap::new();
+    for network in networks {
+        let fold = network.config.dataset.split.fold.filter(|_| held_out);
+        by_fold.entry(fold).or_default().push(network.config.recipe());
+    }
+    by_fold.values_mut().for_each(|recipes| recipes.sort());
+    let mut folds = by_fold.into_values();
+    let first = folds.next().unwrap_or_default();
+    if folds.all(|other| other == first) { first } else { Vec::new() }
 }
 
 impl Radii {
@@ -189,8 +201,8 @@ impl Radii {
         Ok(radii)
     }
 
-    /// Whether these networks are those of the calibration; of radii from held-out images, one or more of them, or a refit by
-    /// their recipe.
+    /// Whether these networks are those of the calibration; of radii from held-out images, one or more of them, or refits by
+    /// their recipes, one for each network of a fold.
     ///
     /// # Errors
     /// Says which differ.
@@ -199,7 +211,7 @@ impl Radii {
             Err(Error::input(what).at("--radii").remedy("calibrate these networks as they are used here"))
         };
         let own = &self.networks;
-        let is_refit = own.held_out && other.refit && own.recipe.is_some() && own.recipe == other.recipe;
+        let is_refit = own.held_out && other.refit && !own.recipes.is_empty() && own.recipes == other.recipes;
         let foreign = other.checkpoints.iter().find(|name| !is_refit && !own.checkpoints.contains(name));
         if let Some(foreign) = foreign {
             return wrong(format!("the radii were not calibrated for {foreign}"));

@@ -12,7 +12,7 @@ fn networks(checkpoints: &[&str], held_out: bool) -> CalibratedNetworks {
         tta: 1,
         both_stages: false,
         held_out,
-        recipe: Some("r".to_owned()),
+        recipes: vec!["r".to_owned()],
         refit: false,
     }
 }
@@ -120,7 +120,10 @@ fn radii_are_for_the_networks_they_were_calibrated_for() {
     let refit = CalibratedNetworks { refit: true, ..other };
     assert!(held_out.check(&refit).is_ok());
     assert!(together.check(&refit).is_err(), "one of these networks' own images may have trained it");
-    assert!(held_out.check(&CalibratedNetworks { recipe: Some("s".to_owned()), ..refit.clone() }).is_err());
+    for recipes in [&["s"][..], &["r", "r"]] {
+        let recipes = recipes.iter().map(|&recipe| recipe.to_owned()).collect();
+        assert!(held_out.check(&CalibratedNetworks { recipes, ..refit.clone() }).is_err());
+    }
     assert!(held_out.check(&CalibratedNetworks { refit: false, ..refit }).is_err());
 }
 
