@@ -3,10 +3,11 @@
 use plotters::style::RGBAColor;
 
 use super::canvas::Canvas;
-use super::colour::{BLACK, Colour, GREY, LIGHT_GREY, WHITE, tint};
+use super::colour::{BLACK, Colour, GREY, LIGHT_GREY, WHITE, group_style, tint};
 use super::geometry::{PixelPoint, Rect};
 use super::marker::Marker;
 use super::scale::Scale;
+use super::shape::About;
 use super::stroke::{Dash, Stroke};
 use super::text::{Anchor, SMALL_SIZE, TextStyle};
 
@@ -131,6 +132,24 @@ impl Panel {
         }
     }
 
+    /// The curve of a group, given as its label and index: a line, its markers, and values to point at.
+    pub(crate) fn group_line(
+        &self,
+        canvas: &mut Canvas,
+        (label, group): (&str, usize),
+        points: &[(f64, f64)],
+        words: impl Fn(f64, f64) -> String,
+    ) {
+        let (colour, marker) = group_style(group);
+        canvas.about(About::group(label, group), |canvas| {
+            self.line(canvas, points, Stroke::solid(colour, 3.5));
+            for point in marker_points(points, group) {
+                self.marker(canvas, point, 8.0, marker, colour);
+            }
+            self.spots(canvas, points, words);
+        });
+    }
+
     /// Lets readers of the page point at the values of a curve: at most [`SPOTS`] of them.
     pub(crate) fn spots(&self, canvas: &mut Canvas, points: &[(f64, f64)], words: impl Fn(f64, f64) -> String) {
         for point in points.iter().step_by(points.len().div_ceil(SPOTS).max(1)) {
@@ -197,7 +216,7 @@ impl Panel {
 
 /// Points of a line at which its group's marker is drawn: about eight, shifted from group to group so that they do not
 /// meet.
-pub(crate) fn marker_points(points: &[(f64, f64)], group: usize) -> impl Iterator<Item = (f64, f64)> {
+fn marker_points(points: &[(f64, f64)], group: usize) -> impl Iterator<Item = (f64, f64)> {
     let step = points.len().div_ceil(8).max(1);
     points.iter().copied().skip((group * 3) % step).step_by(step)
 }

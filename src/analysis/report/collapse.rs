@@ -6,7 +6,7 @@ use crate::curves::COLLAPSE;
 use crate::drawing::colour::{GREY, group_style};
 use crate::drawing::figure::Figure;
 use crate::drawing::legend::LegendEntry;
-use crate::drawing::panel::{Panel, PanelLabels, marker_points};
+use crate::drawing::panel::{Panel, PanelLabels};
 use crate::drawing::scale::Scale;
 use crate::drawing::shape::About;
 use crate::drawing::stroke::Stroke;
@@ -51,14 +51,9 @@ pub(super) fn draw(groups: &[Group<'_>]) -> Option<Figure> {
         canvas.about(About::group(&group.label, i), |canvas| panel.band(canvas, &band, group_style(i).0));
     }
     for (i, line) in lines.iter().enumerate() {
-        let (colour, marker) = group_style(i);
         let label = &drawn[i].label;
-        canvas.about(About::group(label, i), |canvas| {
-            panel.line(canvas, line, Stroke::solid(colour, 3.5));
-            for point in marker_points(line, i) {
-                panel.marker(canvas, point, 8.0, marker, colour);
-            }
-            panel.spots(canvas, line, |epoch, ratio| format!("{label}, epoch {epoch}: loss : zero {}", number(ratio)));
+        panel.group_line(canvas, (label, i), line, |epoch, ratio| {
+            format!("{label}, epoch {epoch}: loss : zero {}", number(ratio))
         });
     }
     Some(figure)

@@ -10,10 +10,9 @@ use crate::curves::{TimeToError, time_to_error};
 use crate::drawing::colour::group_style;
 use crate::drawing::figure::Figure;
 use crate::drawing::legend::LegendEntry;
-use crate::drawing::panel::{Panel, PanelLabels, marker_points};
+use crate::drawing::panel::{Panel, PanelLabels};
 use crate::drawing::scale::Scale;
 use crate::drawing::shape::About;
-use crate::drawing::stroke::Stroke;
 use crate::format::{mm, number};
 
 /// Number of intervals on the horizontal axis.
@@ -61,17 +60,10 @@ pub(super) fn draw(groups: &[Group<'_>], unit: ErrorUnit) -> Option<Figure> {
             canvas.about(About::group(&drawn[j].label, j), |canvas| panel.band(canvas, &band, group_style(j).0));
         }
         for (j, curve) in curves.iter().enumerate() {
-            let (colour, marker) = group_style(j);
             let mean: Vec<(f64, f64)> = curve.iter().map(|p| (p.0, p.2)).collect();
             let label = &drawn[j].label;
-            canvas.about(About::group(label, j), |canvas| {
-                panel.line(canvas, &mean, Stroke::solid(colour, 3.5));
-                for point in marker_points(&mean, j) {
-                    panel.marker(canvas, point, 8.0, marker, colour);
-                }
-                panel.spots(canvas, &mean, |error, time| {
-                    format!("{label}: {} {unit} after {} {what}", mm(error), number(time))
-                });
+            panel.group_line(canvas, (label, j), &mean, |error, time| {
+                format!("{label}: {} {unit} after {} {what}", mm(error), number(time))
             });
         }
     }

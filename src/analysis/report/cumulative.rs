@@ -10,7 +10,7 @@ use crate::drawing::colour::{GREY, group_style, tint};
 use crate::drawing::figure::Figure;
 use crate::drawing::geometry::Rect;
 use crate::drawing::legend::LegendEntry;
-use crate::drawing::panel::{Panel, PanelLabels, marker_points};
+use crate::drawing::panel::{Panel, PanelLabels};
 use crate::drawing::scale::Scale;
 use crate::drawing::shape::About;
 use crate::drawing::stroke::Stroke;
@@ -86,15 +86,10 @@ pub(super) fn draw(groups: &[Group<'_>], table: &ErrorTable, unit: ErrorUnit) ->
         }
     }
     for (i, errors) in errors.iter().enumerate().filter(|(_, e)| !e.is_empty()) {
-        let (colour, marker) = group_style(i);
         let curve = curve(errors);
         let label = &drawn[i].label;
-        canvas.about(About::group(label, i), |canvas| {
-            panel.line(canvas, &curve, Stroke::solid(colour, 3.5));
-            for point in marker_points(&curve, 3 * i) {
-                panel.marker(canvas, point, 8.0, marker, colour);
-            }
-            panel.spots(canvas, &curve, |radius, share| format!("{label}: {share:.1} % within {radius:.2} {unit}"));
+        panel.group_line(canvas, (label, i), &curve, |radius, share| {
+            format!("{label}: {share:.1} % within {radius:.2} {unit}")
         });
     }
     Some(figure)

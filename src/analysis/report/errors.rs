@@ -9,7 +9,7 @@ use crate::drawing::colour::{BLACK, GREY, group_style, tint};
 use crate::drawing::figure::Figure;
 use crate::drawing::legend::LegendEntry;
 use crate::drawing::marker::{Marker, MarkerShape};
-use crate::drawing::panel::{Panel, PanelLabels, marker_points};
+use crate::drawing::panel::{Panel, PanelLabels};
 use crate::drawing::scale::Scale;
 use crate::drawing::shape::About;
 use crate::drawing::stroke::Stroke;
@@ -74,17 +74,10 @@ pub(super) fn draw(sweep: &SweepRecords, groups: &[Group<'_>], findings: &[Findi
             }
         }
         for (j, group) in drawn.iter().enumerate() {
-            let (colour, marker) = group_style(j);
             let mean: Vec<(f64, f64)> = band(&group.trials, value).iter().map(|p| (p.0, p.2)).collect();
             let mean = if mean.is_empty() { mean_curve(&group.trials, value) } else { mean };
-            canvas.about(About::group(&group.label, j), |canvas| {
-                panel.line(canvas, &mean, Stroke::solid(colour, 3.5));
-                for point in marker_points(&mean, j) {
-                    panel.marker(canvas, point, 8.0, marker, colour);
-                }
-                panel.spots(canvas, &mean, |epoch, error| {
-                    format!("{}, epoch {epoch}: {} {unit}", group.label, mm(error))
-                });
+            panel.group_line(canvas, (&group.label, j), &mean, |epoch, error| {
+                format!("{}, epoch {epoch}: {} {unit}", group.label, mm(error))
             });
             let onset = marks.get(group.label.as_str()).filter(|_| i == 0);
             let at = onset.and_then(|o| mean.iter().find(|p| p.0 as u32 == *o)).and_then(|p| panel.position(*p));
