@@ -10,5 +10,5 @@ mod probe;
 mod skipped;
 
 pub use need::Need;
-pub use probe::{chromium, cuda_toolkit, instructions, python, shared_data, torch, unshare};
+pub use probe::{axe_core, chromium, cuda_toolkit, instructions, python, shared_data, torch, unshare};
 pub use skipped::repository;

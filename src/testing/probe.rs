@@ -26,6 +26,24 @@ pub fn torch() -> Option<PathBuf> {
     Need::Torch.met(import("torch, safetensors"))
 }
 
+/// The script of axe-core, which finds what keeps people from using a page, from the package axe-playwright-python.
+///
+/// # Panics
+///
+/// If it is missing and [required](Need::variable).
+#[track_caller]
+pub fn axe_core() -> Option<String> {
+    // The package is found, not imported: its driver of browsers is not needed.
+    let find = "import importlib.util as u, pathlib; \
+                print(pathlib.Path(u.find_spec('axe_playwright_python').origin).with_name('axe.min.js').read_text('utf-8'))";
+    let found = import("importlib.util").and_then(|python| {
+        let output = Command::new(python).args(["-X", "utf8", "-c", find]).output().map_err(|e| e.to_string())?;
+        let script = String::from_utf8_lossy(&output.stdout).into_owned();
+        if output.status.success() { Ok(script) } else { Err("axe-playwright-python is not installed".to_owned()) }
+    });
+    Need::Python.met(found)
+}
+
 fn import(packages: &str) -> Result<PathBuf, String> {
     let Some(python) = std::env::var_os("LANDMARK_SWEEP_PYTHON").map(PathBuf::from) else {
         return Err(format!("LANDMARK_SWEEP_PYTHON names no Python with {packages}"));

@@ -188,6 +188,17 @@ impl Browser {
         self.call("Emulation.setEmulatedMedia", &features);
     }
 
+    /// What axe-core (its script is given) finds serious or critical: rule, and the first elements that break it.
+    pub(crate) fn barriers(&mut self, axe: &str) -> Vec<String> {
+        self.call("Runtime.evaluate", &json!({ "expression": axe }));
+        let found = self.value(
+            "axe.run({ resultTypes: ['violations'] }).then((found) => found.violations \
+             .filter((rule) => ['serious', 'critical'].includes(rule.impact)) \
+             .map((rule) => `${rule.id}: ` + rule.nodes.slice(0, 5).map((node) => node.html.slice(0, 160)).join(' | ')))",
+        );
+        found.as_array().unwrap().iter().map(|rule| rule.as_str().unwrap_or_default().to_owned()).collect()
+    }
+
     /// Turns scripts on or off for pages that are opened from now on.
     pub(crate) fn scripts(&mut self, on: bool) {
         self.call("Emulation.setScriptExecutionDisabled", &json!({ "value": !on }));

@@ -98,6 +98,7 @@ fn rows_curves_and_overlays_lead_to_each_other_with_and_without_scripts() {
     let Some(program) = sweep_testing::chromium() else { return };
     let (sandbox, page) = reported();
     let mut browser = Browser::start(&program, &sandbox.path("profile"));
+    let (axe, mut barriers) = (sweep_testing::axe_core(), Vec::new());
     let address = format!("file://{}", page.display());
     let count = |selector: &str| format!("document.querySelectorAll({selector:?}).length");
     for scripts in [true, false] {
@@ -151,9 +152,17 @@ fn rows_curves_and_overlays_lead_to_each_other_with_and_without_scripts() {
             std::thread::sleep(Duration::from_millis(200));
             assert_eq!(browser.value("document.documentElement.scrollWidth <= 390"), json!(true));
         }
+        if let Some(axe) = axe.as_deref().filter(|_| scripts) {
+            for (width, dark) in [(390, true), (390, false), (1280, false), (1280, true)] {
+                browser.looks(width, 900, dark);
+                let found = browser.barriers(axe).into_iter();
+                barriers.extend(found.map(|rule| format!("{width} wide, dark: {dark}: {rule}")));
+            }
+        }
         let printed = browser.printed();
         assert!(printed.starts_with(b"%PDF") && printed.len() > 20_000, "{}", printed.len());
     }
+    assert_eq!(barriers, Vec::<String>::new(), "axe-core");
     assert_eq!(browser.console, Vec::<String>::new());
     let foreign: Vec<&String> =
         browser.requests.iter().filter(|at| !at.starts_with(&address) && !at.starts_with("data:")).collect();

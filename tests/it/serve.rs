@@ -226,6 +226,7 @@ fn pages_are_readable_without_scripts_on_small_screens_and_in_the_dark() {
         ("compare", format!("/compare?a=tiny/{first}&b=tiny/{second}")),
         ("definition", "/sweeps/tiny/definition".to_owned()),
     ];
+    let (axe, mut barriers) = (sweep_testing::axe_core(), Vec::new());
     let pictures = std::env::var_os("LANDMARK_SWEEP_PICTURES").map(std::path::PathBuf::from);
     browser.open(&format!("{}/sweeps/tiny", server.address));
     browser.wait("document.querySelector('.answer .first')");
@@ -238,6 +239,10 @@ fn pages_are_readable_without_scripts_on_small_screens_and_in_the_dark() {
                 std::thread::sleep(Duration::from_millis(200));
                 let wide = browser.value("document.documentElement.scrollWidth");
                 assert!(wide.as_u64().unwrap() <= u64::from(width), "{name} is {wide} wide at {width}");
+                if let Some(axe) = axe.as_deref().filter(|_| scripts) {
+                    let found = browser.barriers(axe).into_iter();
+                    barriers.extend(found.map(|rule| format!("{name}, {width} wide, dark: {dark}: {rule}")));
+                }
                 if let Some(folder) = &pictures {
                     let scheme = if dark { "dark" } else { "light" };
                     let file =
@@ -264,6 +269,7 @@ fn pages_are_readable_without_scripts_on_small_screens_and_in_the_dark() {
             assert_eq!(browser.value("document.querySelector('.uplot') === null"), json!(true), "scripts are off");
         }
     }
+    assert_eq!(barriers, Vec::<String>::new(), "axe-core");
     assert_eq!(browser.console, Vec::<String>::new());
 }
 
