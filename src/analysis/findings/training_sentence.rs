@@ -118,7 +118,10 @@ pub(super) fn agreement(
 
 pub(super) fn overfitting(curve: &str, onsets: &[(String, u32)], judged: usize) -> String {
     if judged == 0 {
-        return format!("Too few evaluated epochs to judge overfitting on the {curve}: ten are needed.");
+        return format!(
+            "Too few epochs to judge overfitting on the {curve}: it takes ten with the {curve} of validation and of training \
+             images."
+        );
     }
     let of = counted(judged, "configuration");
     if onsets.is_empty() {

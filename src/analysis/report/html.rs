@@ -15,7 +15,7 @@ use super::markdown::{references, sample};
 use super::measures;
 use super::page_tables::{PageGroup, PageTable, configurations, facts, leaderboard, page_groups, page_table, trials};
 use super::pages;
-use super::series::{Group, groups, kinds};
+use super::series::{Group, drawn_groups, groups, kinds};
 use super::{Conclusions, Content, Drawn};
 use crate::SweepRecords;
 use crate::findings::{Finding, Topic, Verdict};
@@ -149,11 +149,11 @@ pub(super) fn html(
     figures: &BTreeMap<&'static str, Drawn>,
 ) -> Result<Vec<(String, String)>> {
     let sweep = &*sweep.pooled();
-    let groups = groups(sweep);
+    let (groups, drawn) = (groups(sweep), drawn_groups(sweep));
     let folds = folds::configurations(&groups, findings, sweep.unit);
     let (all_configurations, left_out) = (configurations(&groups, sweep.unit), pages::configurations(&groups).1);
     let caption = if folds.is_some() { folds::CAPTION } else { SINGLE_SPLIT_CAPTION };
-    let mut table = trials(sweep, &groups, onsets);
+    let mut table = trials(sweep, &drawn, onsets);
     let rest = table.rows.split_off(table.rows.len().min(pages::TRIALS));
     let links = links(table.rows.len(), rest.len());
     let cards = |topic| findings.iter().filter(|f| f.topic == topic).map(|f| card(f, true)).collect::<Vec<_>>();
@@ -171,10 +171,10 @@ pub(super) fn html(
         claims: cards(Topic::Claims),
         study: sweep.claims.map(|study| StudyLink { title: study.title(), address: study.address() }),
         sections: sections(findings, figures, answer.is_some()),
-        answer: answer.map(|answer| page_answer(answer, &groups, figures)),
+        answer: answer.map(|answer| page_answer(answer, &drawn, figures)),
         words: [Some(caption), left_out.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(" "),
-        configurations: folds.map_or(all_configurations, page_table).about(&groups).linked_to(),
-        groups: page_groups(&groups, figures)?,
+        configurations: folds.map_or(all_configurations, page_table).about(&drawn).linked_to(),
+        groups: page_groups(&drawn, figures)?,
         landmarks: folds::landmarks(findings).map(page_table),
         landmark_words: folds::landmark_caption(sweep.unit),
         measures: conclusions.measures.clone().map(page_measures),

@@ -72,7 +72,9 @@ pub(super) fn draw(groups: &[Group<'_>], unit: ErrorUnit) -> Figure {
     }
 
     let x = Scale::log(choices.iter().map(|c| c.epoch.val_loss));
-    let y = Scale::auto(choices.iter().map(|c| c.epoch.mre()));
+    let intervals: Vec<Option<[f64; 2]>> = choices.iter().map(interval_over_images).collect();
+    let ends = intervals.iter().flatten().flatten().copied();
+    let y = Scale::auto(choices.iter().map(|c| c.epoch.mre()).chain(ends));
     let outer = figure.content.cell(1, 2, 1, 24.0);
     let log = if y.is_log() { ", log scale" } else { "" };
     let y_name = format!("validation MRE at that epoch ({unit}){log}");
@@ -87,7 +89,7 @@ pub(super) fn draw(groups: &[Group<'_>], unit: ErrorUnit) -> Figure {
         y: &y_name,
     };
     let panel = Panel::new(&mut figure.canvas, outer, labels, x, y);
-    draw_choices(&mut figure.canvas, panel, drawn, &choices, unit);
+    draw_choices(&mut figure.canvas, panel, drawn, (&choices, &intervals), unit);
     figure
 }
 
@@ -134,7 +136,13 @@ fn draw_paths(canvas: &mut Canvas, panel: Panel, groups: &[Group<'_>], unit: Err
     }
 }
 
-fn draw_choices(canvas: &mut Canvas, panel: Panel, groups: &[Group<'_>], choices: &[LeastLoss<'_>], unit: ErrorUnit) {
+fn draw_choices(
+    canvas: &mut Canvas,
+    panel: Panel,
+    groups: &[Group<'_>],
+    (choices, intervals): (&[LeastLoss<'_>], &[Option<[f64; 2]>]),
+    unit: ErrorUnit,
+) {
     let position = |c: &LeastLoss<'_>| panel.position((c.epoch.val_loss, c.epoch.mre()));
     let labels = match extremes(choices) {
         Some((loss, error)) if !std::ptr::eq(loss, error) => vec![
@@ -154,14 +162,10 @@ fn draw_choices(canvas: &mut Canvas, panel: Panel, groups: &[Group<'_>], choices
             lowest = height - LABEL_HEIGHT;
         }
     }
-    for choice in choices {
-        if let Some(interval) = interval_over_images(choice) {
-            panel.whisker(
-                canvas,
-                choice.epoch.val_loss,
-                interval,
-                Stroke::solid(tint(group_style(choice.group).0, 0.5), 2.5),
-            );
+    for (choice, interval) in choices.iter().zip(intervals) {
+        if let Some(interval) = interval {
+            let stroke = Stroke::solid(tint(group_style(choice.group).0, 0.5), 2.5);
+            panel.whisker(canvas, choice.epoch.val_loss, *interval, stroke);
         }
     }
     for choice in choices {

@@ -5,7 +5,7 @@ use sweep_core::units::ErrorUnit;
 
 use super::MAX_GROUPS;
 use super::folds::TextTable;
-use super::series::Group;
+use super::series::{Group, error};
 use crate::SweepRecords;
 use crate::drawing::colour::{GREY, group_style};
 use crate::drawing::figure::Figure;
@@ -17,7 +17,6 @@ use crate::drawing::stroke::Stroke;
 use crate::format::{interval, signed};
 use crate::measured::Measured;
 use crate::measures::{Agreement, Best, MeasureErrors, ReadingTable};
-use crate::statistics::mean;
 
 /// Greatest number of measures in the figure.
 const MAX_MEASURES: usize = 12;
@@ -100,11 +99,6 @@ fn compared<'a, 'b>(groups: &'b [Group<'a>]) -> (Vec<&'b Group<'a>>, usize) {
     order.truncate(MAX_GROUPS);
     order.sort_unstable();
     (order.into_iter().map(|at| &groups[at]).collect(), left_out)
-}
-
-/// Mean landmark error of a configuration's finished trials.
-fn error(group: &Group<'_>) -> f64 {
-    mean(&group.done().map(crate::TrialRecords::sort_error).collect::<Vec<_>>())
 }
 
 fn show(value: f64, unit: MeasureUnit) -> String {

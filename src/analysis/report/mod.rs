@@ -39,7 +39,7 @@ use sweep_experiment::store::Root;
 
 use self::markdown::markdown;
 use self::measures::MeasureTables;
-use self::series::groups;
+use self::series::{Group, drawn_groups, groups};
 use crate::drawing::figure::Figure;
 use crate::errors::ErrorTable;
 use crate::findings::{Finding, Onsets, Statement};
@@ -60,12 +60,15 @@ const MAX_GROUPS: usize = 12;
 /// Greatest number of panels in a figure with a panel per group.
 const MAX_PANELS: usize = 24;
 
-/// The groups that fit, or what is drawn of them, and a note about the others.
-fn shown<T>(groups: &[T], most: usize) -> (&[T], String) {
+/// The groups that fit, of [`series::drawn_groups`], and a note about the others.
+fn shown<'a, 'b>(groups: &'b [Group<'a>], most: usize) -> (&'b [Group<'a>], String) {
     let drawn = &groups[..groups.len().min(most)];
     let left_out = groups.len() - drawn.len();
-    let note =
-        if left_out > 0 { format!(" Shown: the first {most} of {} groups.", groups.len()) } else { String::new() };
+    let note = if left_out > 0 {
+        format!(" Shown: {most} of {} configurations, those of least error and that of least loss.", groups.len())
+    } else {
+        String::new()
+    };
     (drawn, note)
 }
 
@@ -99,7 +102,7 @@ pub fn figures(
     images: &BTreeMap<ShownImage, RgbImage>,
 ) -> Result<BTreeMap<&'static str, Drawn>> {
     let sweep = &*sweep.pooled();
-    let groups = groups(sweep);
+    let groups = drawn_groups(sweep);
     if groups.is_empty() {
         return Ok(BTreeMap::new());
     }
@@ -137,7 +140,7 @@ pub fn figures(
 /// When the figure cannot be drawn or encoded.
 pub fn loss_against_error(sweep: &SweepRecords) -> Result<Option<Vec<u8>>> {
     let sweep = &*sweep.pooled();
-    let groups = groups(sweep);
+    let groups = drawn_groups(sweep);
     if groups.is_empty() { Ok(None) } else { loss_vs_error::draw(&groups, sweep.unit).png().map(Some) }
 }
 

@@ -1,6 +1,5 @@
 //! `scatter.png`: variance components of single landmark errors: seed, image, landmark and their interactions.
 
-use super::shown;
 use crate::drawing::colour::{BLACK, WHITE, group_style};
 use crate::drawing::figure::Figure;
 use crate::drawing::geometry::Rect;
@@ -21,7 +20,12 @@ pub(super) fn draw(findings: &[Finding]) -> Option<Figure> {
         _ => None,
     });
     let components = found?;
-    let (drawn, note) = shown(components, MOST_BARS);
+    let drawn = &components[..components.len().min(MOST_BARS)];
+    let note = if drawn.len() < components.len() {
+        format!(" Shown: the first {MOST_BARS} of {} configurations.", components.len())
+    } else {
+        String::new()
+    };
     let bars: Vec<(&str, [(&str, f64); 7])> = drawn.iter().map(|(label, c)| (label.as_str(), c.shares())).collect();
     let names: Vec<&str> = bars[0].1.iter().map(|s| s.0).collect();
     let square = Marker { shape: MarkerShape::Square, filled: true };

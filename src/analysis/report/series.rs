@@ -4,10 +4,36 @@ use std::collections::BTreeMap;
 
 use sweep_experiment::records::{LandmarkRecord, Selection, State};
 
-use crate::TrialRecords;
+use super::MAX_GROUPS;
 pub(super) use crate::curves::Value;
 pub(super) use crate::groups::{Group, groups, kinds};
 pub(super) use crate::statistics::{mean, quantile, student};
+use crate::{SweepRecords, TrialRecords};
+
+/// Groups as charts draw and colour them: in the order of the plan; where there are more than charts show, those of the least
+/// error first, and among them that of the least validation loss, as charts tell of it.
+pub(super) fn drawn_groups(sweep: &SweepRecords) -> Vec<Group<'_>> {
+    let mut by_error: Vec<(usize, Group<'_>)> = groups(sweep).into_iter().enumerate().collect();
+    if by_error.len() > MAX_GROUPS {
+        by_error.sort_by(|(_, a), (_, b)| error(a).total_cmp(&error(b)));
+        let least = (0..by_error.len()).min_by(|a, b| loss(&by_error[*a].1).total_cmp(&loss(&by_error[*b].1)));
+        if let Some(place) = least.filter(|place| *place >= MAX_GROUPS) {
+            by_error[MAX_GROUPS - 1..=place].rotate_right(1);
+        }
+        by_error[..MAX_GROUPS].sort_by_key(|(place, _)| *place);
+    }
+    by_error.into_iter().map(|(_, group)| group).collect()
+}
+
+/// Mean landmark error of a group's trials at their best epochs; infinite if one has none.
+pub(super) fn error(group: &Group<'_>) -> f64 {
+    mean(&group.trials.iter().map(|trial| trial.sort_error()).collect::<Vec<_>>())
+}
+
+/// The least validation loss of a group's trials.
+fn loss(group: &Group<'_>) -> f64 {
+    group.trials.iter().filter_map(|trial| trial.best_loss()).map(|e| e.val_loss).fold(f64::INFINITY, f64::min)
+}
 
 /// Points `(epoch, value)` with a finite value.
 pub(super) fn curve(trial: &TrialRecords, value: Value) -> Vec<(f64, f64)> {
@@ -98,6 +124,23 @@ mod tests {
         assert_eq!(groups.iter().map(|g| g.trials.len()).collect::<Vec<_>>(), [3, 3, 3, 3]);
         assert_eq!(groups[2].label, "l1 · 1 · unet++");
         assert_eq!(kinds(&groups), ["l1", "smooth-l1"]);
+    }
+
+    #[test]
+    fn of_many_groups_those_of_least_error_and_of_least_loss_are_drawn_first() {
+        let of = |count: usize| {
+            let mut records = sweep(count, 1, Scenario::OneEpoch);
+            for (place, trial) in records.trials.iter_mut().enumerate() {
+                trial.epochs[0].val_mre_mm = 20.0 - place as f64;
+                trial.epochs[0].val_loss = 1.0 + place as f64;
+            }
+            let places: Vec<f64> = drawn_groups(&records).iter().map(|g| 20.0 - g.trials[0].epochs[0].mre()).collect();
+            places
+        };
+        assert_eq!(of(12), (0..12).map(f64::from).collect::<Vec<_>>(), "in the order of the plan");
+        // The first has the least loss, and takes the place of the least good of the twelve.
+        let rest = [4.0, 3.0, 2.0, 1.0];
+        assert_eq!(of(16), [&[0.0][..], &(5..16).map(f64::from).collect::<Vec<_>>(), &rest].concat());
     }
 
     #[test]
