@@ -11,7 +11,10 @@ pub fn number(value: f64) -> String {
     if value.abs() < 1e-300 {
         return "0".to_owned();
     }
-    let exponent = value.abs().log10().floor() as i32;
+    if value < 0.0 {
+        return format!("−{}", number(-value));
+    }
+    let exponent = value.log10().floor() as i32;
     if (-3..4).contains(&exponent) {
         let decimals = (2 - exponent).max(0) as usize;
         let text = format!("{value:.decimals$}");
@@ -25,10 +28,16 @@ pub fn number(value: f64) -> String {
     if mantissa == "1" { format!("10{power}") } else { format!("{mantissa}·10{power}") }
 }
 
+/// A number with so many decimals, a real minus, and none if it is zero at that precision.
+#[must_use]
+pub fn fixed(value: f64, decimals: usize) -> String {
+    signed(value, decimals).trim_start_matches('+').to_owned()
+}
+
 /// Millimetres with two decimals, which is finer than the agreement of observers.
 #[must_use]
 pub fn mm(value: f64) -> String {
-    if value.is_finite() { format!("{value:.2}") } else { "–".to_owned() }
+    fixed(value, 2)
 }
 
 fn superscript(digit: char) -> char {
@@ -101,13 +110,15 @@ mod tests {
 
     #[test]
     fn numbers_are_short() {
-        let numbers = [0.0, 1e-5, 2.13e-5, 0.0042, 3.456_78, 250.0, 1500.0, f64::NAN];
-        assert_eq!(numbers.map(number), ["0", "10⁻⁵", "2.1·10⁻⁵", "0.0042", "3.46", "250", "1500", "–"]);
+        let numbers = [0.0, 1e-5, 2.13e-5, 0.0042, 3.456_78, 250.0, 1500.0, -0.5, -2e-5, f64::NAN];
+        let texts = ["0", "10⁻⁵", "2.1·10⁻⁵", "0.0042", "3.46", "250", "1500", "−0.5", "−2·10⁻⁵", "–"];
+        assert_eq!(numbers.map(number), texts);
     }
 
     #[test]
     fn signs_are_those_of_what_is_shown() {
         assert_eq!([0.004, -0.004, 0.12, -3.0].map(change), ["0.00", "0.00", "+0.12", "−3.00"]);
+        assert_eq!([-0.004, -0.04, f64::NAN].map(mm), ["0.00", "−0.04", "–"]);
         assert_eq!([0.0001, 0.0123, 0.4, f64::NAN].map(p_value), ["p < 0.001", "p = 0.012", "p = 0.40", "p –"]);
         assert_eq!(counted(1, "seed"), "1 seed");
     }

@@ -7,7 +7,7 @@ use sweep_experiment::records::State;
 
 use super::series::Group;
 use crate::findings::{CrossValidationScores, Finding, Statement};
-use crate::format::{interval, mm};
+use crate::format::{fixed, interval, mm};
 use crate::statistics::Estimate;
 
 /// Greatest number of configurations in the table of landmarks; the best are shown.
@@ -44,7 +44,7 @@ fn scores(findings: &[Finding]) -> Option<&[CrossValidationScores]> {
 }
 
 fn percent(estimate: &Estimate) -> String {
-    if estimate.point.is_finite() { format!("{:.1}", estimate.point) } else { "–".to_owned() }
+    fixed(estimate.point, 1)
 }
 
 fn ends(estimate: &Estimate, show: impl Fn(f64) -> String) -> String {

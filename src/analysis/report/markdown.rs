@@ -12,7 +12,7 @@ use super::pages;
 use super::series::{Group, groups, kinds, mean, sd};
 use crate::escape;
 use crate::findings::{Finding, Part, Unit};
-use crate::format::{counted, interval, mm, number, p_value, signed};
+use crate::format::{counted, fixed, interval, mm, number, p_value, signed};
 use crate::{SweepRecords, TrialRecords};
 
 /// The report's text; `figures` are the names of those that exist.
@@ -121,8 +121,7 @@ pub(super) fn in_unit(value: f64, unit: Unit) -> String {
     match unit {
         Unit::Millimetres | Unit::Pixels => mm(value),
         Unit::Points => signed(value, 1),
-        Unit::Percent if value.is_finite() => format!("{value:.1}"),
-        Unit::Percent => "–".to_owned(),
+        Unit::Percent => fixed(value, 1),
         Unit::Factor | Unit::Share => number(value),
         Unit::Tau | Unit::Rho => signed(value, 2),
     }

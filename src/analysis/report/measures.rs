@@ -14,7 +14,7 @@ use crate::drawing::legend::LegendEntry;
 use crate::drawing::panel::{Panel, PanelLabels};
 use crate::drawing::scale::Scale;
 use crate::drawing::stroke::Stroke;
-use crate::format::{interval, signed};
+use crate::format::{fixed, interval, signed};
 use crate::measured::Measured;
 use crate::measures::{Agreement, Best, MeasureErrors, ReadingTable};
 
@@ -116,7 +116,7 @@ fn symbol(unit: MeasureUnit, lengths: ErrorUnit) -> String {
 
 /// A correlation, with a sign if it is negative.
 fn share(value: f64) -> String {
-    signed(value, 3).trim_start_matches('+').to_owned()
+    fixed(value, 3)
 }
 
 fn dash(text: String) -> String {
