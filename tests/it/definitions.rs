@@ -225,8 +225,7 @@ fn a_trial_keeps_its_name_when_keys_are_added_to_definitions() {
 fn every_definition_of_the_project_plans() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments");
     // The public file of weights is not part of the project: the committed network's parameters stand in for it.
-    const PUBLIC_WEIGHTS: &str =
-        r#"path = "data/efficientnet-lite0.pth", prefix = ["coarse.encoder.", "fine.encoder."]"#;
+    let public = r#"path = "data/efficientnet-lite0.pth", prefix = ["coarse.encoder.", "fine.encoder."]"#;
     let committed = folder.with_file_name("results/examples/best/best.safetensors");
     let committed = format!("path = '{}'", committed.display());
     let mut count = 0;
@@ -234,7 +233,7 @@ fn every_definition_of_the_project_plans() {
     for path in entries.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|e| e == "toml"))
     {
         let text = std::fs::read_to_string(&path).unwrap();
-        trials(&text.replace(PUBLIC_WEIGHTS, &committed)).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        trials(&text.replace(public, &committed)).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         for word in ["sweep run experiments/", "Takes", "Expect"] {
             assert!(text.contains(word), "{} does not say `{word}` at its head", path.display());
         }

@@ -105,6 +105,20 @@ fn a_refit_takes_the_radii_of_its_cross_validation() {
     assert!(predict(&other, 2).contains("not calibrated"));
 }
 
+/// The commands of `results/examples/best` work with the files that are there.
+#[test]
+fn the_committed_network_takes_its_radii() {
+    let best = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("results/examples/best");
+    let [network, radii] = ["best.safetensors", "radii.json"].map(|name| best.join(name).display().to_string());
+    let sandbox = Sandbox::new(DEFINITION);
+    sandbox
+        .expect(0, &["data", "synth", "phantoms", "--train", "1", "--val", "1", "--height", "800", "--width", "640"]);
+    let image = fs::read_dir(sandbox.path("phantoms/images")).unwrap().next().unwrap().unwrap().path();
+    let image = image.display().to_string();
+    let table = sandbox.printed(&["predict", "--checkpoint", &network, "--both-stages", "--radii", &radii, &image]);
+    assert_eq!(table.lines().filter(|line| line.starts_with(&image)).count(), 10, "{table}");
+}
+
 #[test]
 fn nothing_judges_by_validation_images_that_are_not_there() {
     let stop = DEFINITION.replace("batch_size = 4\n", "batch_size = 4\nearly_stop = { patience = 2 }\n");

@@ -137,8 +137,10 @@ fn recipes<'a>(networks: impl Iterator<Item = &'a Description>, held_out: bool) 
         let fold = network.config.dataset.split.fold.filter(|_| held_out);
         by_fold.entry(fold).or_default().push(network.config.recipe());
     }
-    by_fold.values_mut().for_each(|recipes| recipes.sort());
-    let mut folds = by_fold.into_values();
+    let mut folds = by_fold.into_values().map(|mut recipes| {
+        recipes.sort();
+        recipes
+    });
     let first = folds.next().unwrap_or_default();
     if folds.all(|other| other == first) { first } else { Vec::new() }
 }
