@@ -1,6 +1,6 @@
 //! Findings on failures: trials that diverged or failed, and networks that are worse than guessing. They come first.
 
-use sweep_experiment::records::State;
+use sweep_experiment::records::{EpochRecord, State};
 
 use super::{Finding, Part, SourceRecords, Statement, SweepView, Topic, Unit, Verdict};
 use crate::errors::MRE;
@@ -28,12 +28,19 @@ pub(super) fn failures(view: &SweepView<'_>) -> Option<Finding> {
         }
     }
     let (diverged, failed) = (of_state(&[State::Diverged]), of_state(&[State::Failed, State::TimedOut]));
-    if diverged.is_empty() && failed.is_empty() && parts.is_empty() {
+    let not_finite: Vec<String> = view
+        .sweep
+        .trainings()
+        .filter(|trial| trial.status.state != State::Diverged && has_lost_a_loss(&trial.epochs))
+        .map(|trial| trial.id.clone())
+        .collect();
+    if diverged.is_empty() && failed.is_empty() && not_finite.is_empty() && parts.is_empty() {
         return None;
     }
     let statement = Statement::Failures {
         diverged,
         failed,
+        not_finite,
         worse_than_guessing: parts.iter().map(|part| part.label.clone()).collect(),
         guess_mm: guess.unwrap_or(f64::NAN),
         trials: view.sweep.trainings().count(),
@@ -44,4 +51,15 @@ pub(super) fn failures(view: &SweepView<'_>) -> Option<Finding> {
     finding.verdict = Verdict::Warning;
     finding.parts = parts;
     Some(finding)
+}
+
+/// Whether a loss is not finite at one epoch and finite at another, of those that trained or evaluated. Records of other
+/// programs may have such epochs; ours end there.
+fn has_lost_a_loss(epochs: &[EpochRecord]) -> bool {
+    let evaluated = || epochs.iter().filter(|epoch| epoch.mre().is_finite()).map(|epoch| epoch.val_loss);
+    let is_mixed = |losses: &mut dyn Iterator<Item = f64>| {
+        let (finite, lost): (Vec<f64>, Vec<f64>) = losses.partition(|loss| loss.is_finite());
+        !finite.is_empty() && !lost.is_empty()
+    };
+    is_mixed(&mut epochs.iter().map(|epoch| epoch.train_loss)) || is_mixed(&mut evaluated())
 }

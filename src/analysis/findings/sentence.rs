@@ -13,8 +13,8 @@ use crate::statistics::Estimate;
 #[expect(clippy::too_many_lines, reason = "an arm per statement")]
 pub(super) fn sentence(finding: &Finding, unit: ErrorUnit) -> String {
     match &finding.statement {
-        Statement::Failures { diverged, failed, worse_than_guessing, guess_mm, trials } => {
-            failures([diverged, failed], worse_than_guessing, *guess_mm, *trials, unit)
+        Statement::Failures { diverged, failed, not_finite, worse_than_guessing, guess_mm, trials } => {
+            failures([diverged, failed, not_finite], worse_than_guessing, *guess_mm, *trials, unit)
         }
         Statement::Errors { what, mean_mm, best_epoch_mm, test, table_missing } => {
             let missing = if *table_missing {

@@ -16,6 +16,8 @@ pub enum Statement {
         diverged: Vec<String>,
         /// Trials that failed or ran out of time.
         failed: Vec<String>,
+        /// Trials that went on after epochs whose loss is not finite.
+        not_finite: Vec<String>,
         /// Configurations whose error is certainly above that of guessing the mean shape.
         worse_than_guessing: Vec<String>,
         /// The error of guessing the mean shape, mm; `nan` where not known.

@@ -57,7 +57,7 @@ pub(super) fn collapse(
 
 /// Trials that ended badly, and configurations worse than guessing.
 pub(super) fn failures(
-    [diverged, failed]: [&[String]; 2],
+    [diverged, failed, not_finite]: [&[String]; 3],
     worse: &[String],
     guess: f64,
     trials: usize,
@@ -73,6 +73,13 @@ pub(super) fn failures(
     }
     if !diverged.is_empty() || !failed.is_empty() {
         sentences.push("They are in no comparison, which favours configurations that fail.".to_owned());
+    }
+    if !not_finite.is_empty() {
+        sentences.push(format!(
+            "{} of {of} went on after an epoch whose loss is not a finite number: {}. No curve shows such an epoch.",
+            not_finite.len(),
+            listed(not_finite)
+        ));
     }
     if !worse.is_empty() {
         let guess = mm(guess);

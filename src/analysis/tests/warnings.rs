@@ -112,6 +112,29 @@ fn failures_come_before_everything_else() {
 }
 
 #[test]
+fn a_trial_that_goes_on_without_a_finite_loss_is_named() {
+    let named = |change: fn(&mut SweepRecords)| -> Vec<String> {
+        let mut records = grid(2, |_, _, _| 2.0);
+        change(&mut records);
+        let reported = findings(&records);
+        let Statement::Failures { not_finite, .. } = &reported[0].statement else { return Vec::new() };
+        assert!(reported[0].sentence.contains("not a finite number"), "{}", reported[0].sentence);
+        not_finite.clone()
+    };
+    assert_eq!(named(|records| records.trials[0].epochs[1].val_loss = f64::NAN), ["1-l1-seed0"]);
+    assert_eq!(named(|records| records.trials[0].epochs[1].train_loss = f64::INFINITY), ["1-l1-seed0"]);
+    // An epoch without an evaluation has no loss to lose, nor has a training that never recorded one.
+    assert!(
+        named(|records| {
+            let epoch = &mut records.trials[0].epochs[1];
+            (epoch.val_loss, epoch.val_mre_mm, epoch.val_mre_px) = (f64::NAN, f64::NAN, f64::NAN);
+            records.trials[1].epochs.iter_mut().for_each(|epoch| epoch.val_loss = f64::NAN);
+        })
+        .is_empty()
+    );
+}
+
+#[test]
 fn errors_are_called_missing_only_where_they_are() {
     use sweep_experiment::records::EpochErrors;
     let mut records = grid(2, |_, _, _| 2.0);
