@@ -43,6 +43,8 @@ pub(crate) struct Picture {
     y: Vec<Tick>,
     lines: Vec<Line>,
     points: Vec<Dot>,
+    /// The least height of the points up to each place, as a line of steps; empty if it is not drawn.
+    least: String,
     /// Number of lines that are left out.
     pub(crate) left_out: usize,
 }
@@ -51,6 +53,22 @@ impl Picture {
     /// Width and height, in units of the drawing.
     pub(crate) fn size(&self) -> [f64; 2] {
         [self.width, self.height]
+    }
+
+    /// With a line of the least height so far; the points are in order.
+    pub(crate) fn with_least(mut self) -> Self {
+        // Lower on the screen is a greater number.
+        let mut lowest = f64::NEG_INFINITY;
+        let mut steps: Vec<String> = Vec::new();
+        for point in &self.points {
+            if lowest.is_finite() {
+                steps.push(format!("{},{lowest}", point.x));
+            }
+            lowest = lowest.max(point.y);
+            steps.push(format!("{},{lowest}", point.x));
+        }
+        self.least = steps.join(" ");
+        self
     }
 }
 
@@ -111,6 +129,7 @@ fn framed(title: [&str; 2], x: Scale, y: Scale) -> Picture {
         y: y.ticks(6).into_iter().filter_map(|(value, label)| tick(up(y, value), label)).collect(),
         lines: Vec::new(),
         points: Vec::new(),
+        least: String::new(),
         left_out: 0,
     }
 }

@@ -7,6 +7,7 @@ mod csv;
 mod curves;
 mod definition;
 mod events;
+mod history;
 mod landmarks;
 mod picture;
 mod rows;
@@ -73,6 +74,8 @@ pub(crate) fn router(library: &Arc<Library>, guarded: Guard, control: bool) -> R
         .route("/sweeps/{sweep}/curves.svg", get(curves::svg_of_sweep))
         .route("/sweeps/{sweep}/scatter.svg", get(scatter::svg))
         .route("/sweeps/{sweep}/scatter.csv", get(scatter::csv))
+        .route("/sweeps/{sweep}/history.svg", get(history::svg))
+        .route("/sweeps/{sweep}/history.csv", get(history::csv))
         .route("/sweeps/{sweep}/parallel.svg", get(sweep::parallel_svg))
         .route("/sweeps/{sweep}/definition", get(definition::page))
         .route("/sweeps/{sweep}/control", post(control::page))

@@ -11,8 +11,8 @@ use super::columns::{Column, columns};
 use super::curves::{Choice, of_trials};
 use super::picture::{Chart, svg};
 use super::rows::{Group, colours, group, selected, table};
-use super::scatter;
 use super::{Answer, App, Parameters, Refusal, Shared, apart, events_address, seen, sweep_address, trial_address};
+use super::{history, scatter};
 use crate::address::{Address, encoded};
 use crate::chart::{Detail, of_curves, parallel};
 use crate::records::Sweep;
@@ -65,6 +65,9 @@ fn context(app: &App, sweep: &Sweep, address: &Address) -> Value {
         curves_svg => format!("{href}/curves.svg{query}"),
         scatter_csv => format!("{href}/scatter.csv{query}"),
         scatter_svg => format!("{href}/scatter.svg{query}"),
+        history => history::context(sweep, &trials),
+        history_csv => format!("{href}/history.csv{query}"),
+        history_svg => format!("{href}/history.svg{query}"),
         parallel_svg => format!("{href}/parallel.svg{query}"),
         trials_csv => format!("{href}/trials.csv{query}"),
         scatter => scatter::context(sweep, &trials, address),

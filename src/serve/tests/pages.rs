@@ -150,6 +150,7 @@ fn every_chart_is_a_file_too_and_its_numbers_are() {
             ("curves.svg?y=val_mre_mm", "<polyline class=\"c"),
             ("curves.svg?group=configuration&y=train_loss&from=1&to=2", "<polyline class=\"c"),
             ("scatter.svg?across=mre&up=loss", "<circle class=\"c"),
+            ("history.svg", "<polyline class=\"least\""),
             ("parallel.svg", "class=\"axis\""),
             ("trials/t0-seed0/curves.svg?y=train_loss,val_loss&log=1", "<polyline class=\"c"),
         ] {
@@ -173,6 +174,15 @@ fn every_chart_is_a_file_too_and_its_numbers_are() {
             csv.starts_with("trial,configuration,mre,loss\nt0-seed0,l1,1.5,0.25\n") && csv.lines().count() == 5,
             "{csv}"
         );
+        let csv = get(&router, "/sweeps/tiny/history.csv").await.text;
+        let rows: Vec<Vec<&str>> = csv.lines().map(|line| line.split(',').collect()).collect();
+        assert_eq!(rows[0], ["ended", "trial", "mre", "least"]);
+        let mut least = f64::INFINITY;
+        for (place, row) in rows[1..].iter().enumerate() {
+            least = least.min(row[2].parse().unwrap());
+            assert_eq!((row[0].parse(), row[3].parse()), (Ok(place + 1), Ok(least)), "{csv}");
+        }
+        assert!(rows.len() > 2, "{csv}");
     });
 }
 
