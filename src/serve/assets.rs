@@ -37,7 +37,8 @@ static PALETTE: LazyLock<String> = LazyLock::new(|| {
 pub(crate) static PICTURE_STYLE: LazyLock<String> = LazyLock::new(|| {
     let ink = "text { fill: #555; font: 12px sans-serif } .title { font-size: 13px } .ground { fill: #fff } polyline { fill: none; \
                stroke-width: 1.6 } circle { stroke: #fff } .frame { fill: none; stroke: #ccc } .grid { stroke: #ccc; \
-               stroke-width: .6 } .axis { stroke: #555 } .least { stroke: #222 } .parallel polyline { stroke: #555; stroke-opacity: .3; stroke-width: 1 } \
+               stroke-width: .6 } .axis { stroke: #555 } .least { stroke: #222 } \
+               .parallel polyline { stroke: #555; stroke-opacity: .3; stroke-width: 1 } \
                .parallel polyline.best { stroke: #0072b2; stroke-opacity: .9; stroke-width: 1.8 }\n";
     (0..COLOURS).fold(ink.to_owned(), |mut text, at| {
         let Colour { 0: r, 1: g, 2: b, .. } = group_style(at).0;

@@ -3,14 +3,14 @@
 use sweep_experiment::records::{EpochRecord, State};
 
 use super::{Finding, Part, SourceRecords, Statement, SweepView, Topic, Unit, Verdict};
+use crate::TrialRecords;
 use crate::errors::MRE;
 
 /// Trials that ended badly, and configurations whose error is certainly above that of guessing the mean shape; `None` if all
 /// is well.
 pub(super) fn failures(view: &SweepView<'_>) -> Option<Finding> {
-    let of_state = |states: &[State]| -> Vec<String> {
-        let trials = view.sweep.trainings().filter(|trial| states.contains(&trial.status.state));
-        trials.map(|trial| trial.id.clone()).collect()
+    let named = |is_meant: &dyn Fn(&TrialRecords) -> bool| -> Vec<String> {
+        view.sweep.trainings().filter(|trial| is_meant(trial)).map(|trial| trial.id.clone()).collect()
     };
     let guess = view.sweep.mean_shape_mre;
     let mut parts = Vec::new();
@@ -27,13 +27,9 @@ pub(super) fn failures(view: &SweepView<'_>) -> Option<Finding> {
             });
         }
     }
-    let (diverged, failed) = (of_state(&[State::Diverged]), of_state(&[State::Failed, State::TimedOut]));
-    let not_finite: Vec<String> = view
-        .sweep
-        .trainings()
-        .filter(|trial| trial.status.state != State::Diverged && has_lost_a_loss(&trial.epochs))
-        .map(|trial| trial.id.clone())
-        .collect();
+    let diverged = named(&|trial| trial.status.state == State::Diverged);
+    let failed = named(&|trial| matches!(trial.status.state, State::Failed | State::TimedOut));
+    let not_finite = named(&|trial| trial.status.state != State::Diverged && has_lost_a_loss(&trial.epochs));
     if diverged.is_empty() && failed.is_empty() && not_finite.is_empty() && parts.is_empty() {
         return None;
     }
@@ -56,10 +52,10 @@ pub(super) fn failures(view: &SweepView<'_>) -> Option<Finding> {
 /// Whether a loss is not finite at one epoch and finite at another, of those that trained or evaluated. Records of other
 /// programs may have such epochs; ours end there.
 fn has_lost_a_loss(epochs: &[EpochRecord]) -> bool {
-    let evaluated = || epochs.iter().filter(|epoch| epoch.mre().is_finite()).map(|epoch| epoch.val_loss);
-    let is_mixed = |losses: &mut dyn Iterator<Item = f64>| {
-        let (finite, lost): (Vec<f64>, Vec<f64>) = losses.partition(|loss| loss.is_finite());
-        !finite.is_empty() && !lost.is_empty()
-    };
-    is_mixed(&mut epochs.iter().map(|epoch| epoch.train_loss)) || is_mixed(&mut evaluated())
+    let is_mixed =
+        |losses: &[f64]| losses.iter().any(|loss| loss.is_finite()) && losses.iter().any(|loss| !loss.is_finite());
+    let trained: Vec<f64> = epochs.iter().map(|epoch| epoch.train_loss).collect();
+    let evaluated: Vec<f64> =
+        epochs.iter().filter(|epoch| epoch.mre().is_finite()).map(|epoch| epoch.val_loss).collect();
+    is_mixed(&trained) || is_mixed(&evaluated)
 }

@@ -13,26 +13,31 @@ use crate::{SweepRecords, TrialRecords};
 /// Groups as charts draw and colour them: in the order of the plan; where there are more than charts show, those of the least
 /// error first, and among them that of the least validation loss, as charts tell of it.
 pub(super) fn drawn_groups(sweep: &SweepRecords) -> Vec<Group<'_>> {
-    let mut by_error: Vec<(usize, Group<'_>)> = groups(sweep).into_iter().enumerate().collect();
-    if by_error.len() > MAX_GROUPS {
-        by_error.sort_by(|(_, a), (_, b)| error(a).total_cmp(&error(b)));
-        let least = (0..by_error.len()).min_by(|a, b| loss(&by_error[*a].1).total_cmp(&loss(&by_error[*b].1)));
-        if let Some(place) = least.filter(|place| *place >= MAX_GROUPS) {
-            by_error[MAX_GROUPS - 1..=place].rotate_right(1);
-        }
-        by_error[..MAX_GROUPS].sort_by_key(|(place, _)| *place);
+    let groups = groups(sweep);
+    if groups.len() <= MAX_GROUPS {
+        return groups;
     }
-    by_error.into_iter().map(|(_, group)| group).collect()
+    let mut by_error: Vec<(f64, usize, Group<'_>)> =
+        groups.into_iter().enumerate().map(|(place, group)| (error(&group), place, group)).collect();
+    by_error.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let losses: Vec<f64> = by_error.iter().map(|(_, _, group)| loss(group)).collect();
+    let least = (0..losses.len()).min_by(|a, b| losses[*a].total_cmp(&losses[*b]));
+    if let Some(at) = least.filter(|at| *at >= MAX_GROUPS) {
+        by_error[MAX_GROUPS - 1..=at].rotate_right(1);
+    }
+    by_error[..MAX_GROUPS].sort_by_key(|(_, place, _)| *place);
+    by_error.into_iter().map(|(_, _, group)| group).collect()
 }
 
-/// Mean landmark error of a group's trials at their best epochs; infinite if one has none.
+/// Mean landmark error of a group's finished trials; infinite without any.
 pub(super) fn error(group: &Group<'_>) -> f64 {
-    mean(&group.trials.iter().map(|trial| trial.sort_error()).collect::<Vec<_>>())
+    let errors: Vec<f64> = group.done().map(TrialRecords::sort_error).collect();
+    if errors.is_empty() { f64::INFINITY } else { mean(&errors) }
 }
 
-/// The least validation loss of a group's trials.
+/// The least validation loss of a group's finished trials, as the ranking takes it; infinite without any.
 fn loss(group: &Group<'_>) -> f64 {
-    group.trials.iter().filter_map(|trial| trial.best_loss()).map(|e| e.val_loss).fold(f64::INFINITY, f64::min)
+    group.done().filter_map(|trial| trial.best_loss()).map(|e| e.val_loss).fold(f64::INFINITY, f64::min)
 }
 
 /// Points `(epoch, value)` with a finite value.

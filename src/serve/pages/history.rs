@@ -23,9 +23,9 @@ fn ended<'a>(trials: &[&'a Arc<Trial>]) -> Vec<&'a Arc<Trial>> {
     ended
 }
 
-/// The chart; `None` with fewer than two trials.
-fn picture(sweep: &Sweep, trials: &[&Arc<Trial>]) -> Option<Picture> {
-    let point = |(place, trial): (usize, &Arc<Trial>)| {
+/// The chart of trials that ended, in order; `None` with fewer than two.
+fn picture(sweep: &Sweep, ended: &[&Arc<Trial>]) -> Option<Picture> {
+    let point = |(place, trial): (usize, &&Arc<Trial>)| {
         Some(Point {
             x: (place + 1) as f64,
             y: trial.summary.best_val_mre,
@@ -34,7 +34,7 @@ fn picture(sweep: &Sweep, trials: &[&Arc<Trial>]) -> Option<Picture> {
             href: trial_address(&sweep.folder, trial.id()),
         })
     };
-    let points: Vec<Point> = ended(trials).into_iter().enumerate().filter_map(point).collect();
+    let points: Vec<Point> = ended.iter().enumerate().filter_map(point).collect();
     let error = format!("best MRE ({})", sweep.unit());
     (points.len() > 1)
         .then(|| of_points(points, ["trials, in the order of their ends", &error], [false; 2]).with_least())
@@ -42,8 +42,9 @@ fn picture(sweep: &Sweep, trials: &[&Arc<Trial>]) -> Option<Picture> {
 
 /// The chart in the page of a sweep.
 pub(super) fn context(sweep: &Sweep, trials: &[&Arc<Trial>]) -> Value {
-    let Some(picture) = picture(sweep, trials) else { return Value::from(()) };
-    let least = ended(trials).iter().map(|trial| trial.summary.best_val_mre).fold(f64::INFINITY, f64::min);
+    let ended = ended(trials);
+    let Some(picture) = picture(sweep, &ended) else { return Value::from(()) };
+    let least = ended.iter().map(|trial| trial.summary.best_val_mre).fold(f64::INFINITY, f64::min);
     context! { picture => seen(picture), least => format!("{} {}", mm(least), sweep.unit()) }
 }
 
@@ -51,7 +52,7 @@ pub(super) fn context(sweep: &Sweep, trials: &[&Arc<Trial>]) -> Value {
 pub(super) async fn svg(State(app): Shared, Path(name): Path<String>, Query(query): Parameters) -> Answer {
     let sweep = app.sweep(&name).await?;
     let none = || Refusal::Missing("Fewer than two trials have ended.".to_owned());
-    let chart = picture(&sweep, &selected(&sweep, &Address::of(&query, &PARAMETERS))).ok_or_else(none)?;
+    let chart = picture(&sweep, &ended(&selected(&sweep, &Address::of(&query, &PARAMETERS)))).ok_or_else(none)?;
     file(&app, &format!("{name}-history"), &Chart::Plot(chart), legend(&sweep, &Address::default()))
 }
 
