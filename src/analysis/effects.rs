@@ -1,7 +1,9 @@
 //! Effects of axes on the landmark error: paired differences with the same seeds and all other axes equal.
+//! Axes of many values are judged along all of them instead.
 
 use std::collections::BTreeSet;
 
+use super::Drawn;
 use super::groups::Group;
 
 /// One or more axes that vary together: the effects of zipped axes cannot be separated.
@@ -29,6 +31,62 @@ impl Factor {
     fn context(&self, group: &Group<'_>) -> Vec<String> {
         let other = group.axes().iter().filter(|(key, _)| !self.axes.contains(key));
         other.map(|(_, value)| value.clone()).collect()
+    }
+}
+
+/// Greatest number of values that a report compares pair by pair: of eight there are 28 pairs.
+pub const MOST_VALUES: usize = 8;
+
+/// The axes of a report, by how it judges them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Factors {
+    /// Factors of few values: any two of these are compared.
+    pub by_pairs: Vec<Factor>,
+    /// Axes of many values, and those that a search drew together: judged along all values.
+    pub along: Vec<Along>,
+}
+
+/// An axis that is judged along all its values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Along {
+    /// Its path.
+    pub axis: String,
+    /// Whether each setting of the other axes has values of it to itself, as in a grid.
+    pub in_settings: bool,
+    /// Why no test tells what it does, if none does.
+    pub untested: Option<&'static str>,
+}
+
+impl Factors {
+    /// The factors of groups, which a search may have drawn: two points of it differ on all its axes, so that a comparison
+    /// tells nothing of any.
+    #[must_use]
+    pub fn of(groups: &[Group<'_>], drawn: Option<Drawn>) -> Self {
+        let is_compared =
+            |factor: &Factor| factor.values.len() <= MOST_VALUES && !(drawn.is_some() && factor.axes.len() > 1);
+        let (by_pairs, others): (Vec<Factor>, Vec<Factor>) = factors(groups).into_iter().partition(is_compared);
+        let mut along: Vec<Along> = Vec::new();
+        for factor in others {
+            let is_single = factor.axes.len() == 1;
+            for axis in factor.axes {
+                let untested = match drawn {
+                    Some(Drawn::ByErrors) => {
+                        Some("Not tested: the search drew later points by the errors of earlier ones.")
+                    }
+                    None if !is_single => Some("Not tested: other axes change together with this one."),
+                    _ => None,
+                };
+                if along.iter().all(|of| of.axis != axis) {
+                    along.push(Along { axis, in_settings: drawn.is_none() && is_single, untested });
+                }
+            }
+        }
+        Self { by_pairs, along }
+    }
+
+    /// Differences between any two values of each factor that is compared so.
+    pub fn differences(&self, groups: &[Group<'_>]) -> impl Iterator<Item = Difference> {
+        self.by_pairs.iter().flat_map(|factor| differences(groups, factor))
     }
 }
 

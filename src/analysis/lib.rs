@@ -39,6 +39,7 @@ use sweep_core::units::ErrorUnit;
 use sweep_experiment::definition::Study;
 use sweep_experiment::metric::Objective;
 use sweep_experiment::records::{EpochErrors, EpochRecord, LandmarkRecord, State, TrialStatus};
+use sweep_experiment::search::SearchSpec;
 
 /// Records of one trial.
 #[derive(Debug, Clone)]
@@ -205,10 +206,29 @@ pub struct SweepRecords {
     pub planned: usize,
     /// Trials whose records are damaged, and why: they are not among the trials.
     pub left_out: Vec<(String, String)>,
+    /// How a search drew the points; `None` if the definition lists them.
+    pub drawn: Option<Drawn>,
     /// Planned folds, if they are an axis: [`SweepRecords::pooled`] pools them.
     pub folds: Option<Vec<usize>>,
     /// Trials that have begun, in the order of the plan.
     pub trials: Vec<TrialRecords>,
+}
+
+/// How a search draws its points.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Drawn {
+    /// Whatever the trials' errors.
+    Independently,
+    /// By the errors of earlier trials.
+    ByErrors,
+}
+
+impl Drawn {
+    /// That of a definition's search.
+    #[must_use]
+    pub fn of(search: &SearchSpec) -> Self {
+        if search.is_adaptive() { Self::ByErrors } else { Self::Independently }
+    }
 }
 
 /// The word of a note in [`SweepRecords::provenance`].

@@ -14,7 +14,7 @@ use super::configuration::configuration;
 use super::folds::{self, Fold};
 use super::groups::loss_kinds;
 use super::shown_images::{by_name, is_one_data_set};
-use super::{NOTE, SweepRecords, TrialRecords};
+use super::{Drawn, NOTE, SweepRecords, TrialRecords};
 
 /// All records of a sweep, from its folder alone; trials of the plan that have not begun are left out. Trials whose records
 /// are damaged are left out too, and named in [`SweepRecords::left_out`].
@@ -23,7 +23,8 @@ use super::{NOTE, SweepRecords, TrialRecords};
 /// When the folder holds no sweep, no trial of it is sound, or the trials' errors have no unit in common.
 pub fn load(store: &Store) -> Result<SweepRecords> {
     let file = store.read_sweep_file()?;
-    let labelled = labelled(&file);
+    let definition = SweepDefinition::parse("sweep.toml", &file.definition).ok();
+    let labelled = labels(definition.as_ref());
     let (begun, planned): (BTreeSet<String>, usize) = (store.trials()?.into_iter().collect(), file.trials.len());
     let read_file = |id: &String| Some((id.clone(), store.trial(id).trial_file().ok()?));
     let all: BTreeMap<String, TrialFile> = begun.par_iter().filter_map(read_file).collect();
@@ -81,6 +82,7 @@ pub fn load(store: &Store) -> Result<SweepRecords> {
         provenance: provenance.collect(),
         planned,
         left_out,
+        drawn: definition.and_then(|definition| definition.search).as_ref().map(Drawn::of),
         folds,
         trials,
     })
@@ -129,7 +131,11 @@ fn read(
 /// Axes of a sweep whose values have labels: the label stands for them.
 #[must_use]
 pub fn labelled(file: &SweepFile) -> Vec<String> {
-    SweepDefinition::parse("sweep.toml", &file.definition).map(|d| d.axes.labelled()).unwrap_or_default()
+    labels(SweepDefinition::parse("sweep.toml", &file.definition).ok().as_ref())
+}
+
+fn labels(definition: Option<&SweepDefinition>) -> Vec<String> {
+    definition.map(|definition| definition.axes.labelled()).unwrap_or_default()
 }
 
 /// What `trial.toml` and `status.json` say about a trial, without any of its tables.

@@ -3,37 +3,37 @@
 
 use sweep_experiment::records::{State, TrialStatus};
 
-use super::TrialRecords;
-use super::effects::{differences, factors};
+use super::effects::Factors;
 use super::findings::effects_alpha;
 use super::groups::Group;
 use super::statistics::{AssumedPart, detectable_if};
+use super::{Drawn, TrialRecords};
 
 /// Comparisons between values of axes that the report of a planned sweep will make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Comparisons {
-    /// Number of comparisons; they share one error rate.
+    /// Number of comparisons, and of axes judged along all values; they share one error rate.
     pub count: usize,
     /// Settings of the other axes that a comparison averages over: the fewest of any.
     pub contexts: usize,
 }
 
 impl Comparisons {
-    /// The comparisons of a sweep with these points, each a list of axes and values. One comparison of any two points where
-    /// there is nothing to compare.
+    /// The comparisons of a sweep with these points, each a list of axes and values, which a search may have drawn. One
+    /// comparison of any two points where there is nothing to compare; `None` where all axes are judged along their values.
     #[must_use]
-    pub fn of(points: &[Vec<(String, String)>]) -> Self {
+    pub fn of(points: &[Vec<(String, String)>], drawn: Option<Drawn>) -> Option<Self> {
         let trials: Vec<TrialRecords> = points.iter().map(|axes| planned(axes)).collect();
         let groups: Vec<Group<'_>> = trials
             .iter()
             .map(|trial| Group { label: trial.group(), kind: String::new(), trials: vec![trial] })
             .collect();
-        let all: Vec<usize> = factors(&groups)
-            .iter()
-            .flat_map(|factor| differences(&groups, factor))
-            .map(|difference| difference.contexts)
-            .collect();
-        Self { count: all.len().max(1), contexts: all.into_iter().min().unwrap_or(1) }
+        let factors = Factors::of(&groups, drawn);
+        let contexts: Vec<usize> = factors.differences(&groups).map(|difference| difference.contexts).collect();
+        let along = factors.along.iter().filter(|along| along.untested.is_none()).count();
+        let is_compared = !contexts.is_empty() || factors.along.is_empty();
+        is_compared
+            .then(|| Self { count: (along + contexts.len()).max(1), contexts: contexts.into_iter().min().unwrap_or(1) })
     }
 }
 
@@ -106,15 +106,21 @@ mod tests {
     #[test]
     fn comparisons_are_those_of_the_report() {
         let of = |values: &[usize]| {
-            let Comparisons { count, contexts } = Comparisons::of(&points(values));
-            (count, contexts)
+            Comparisons::of(&points(values), None).map(|Comparisons { count, contexts }| (count, contexts))
         };
-        assert_eq!((of(&[2]), of(&[3]), of(&[2, 2]), of(&[2, 3])), ((1, 1), (3, 1), (2, 2), (4, 2)));
-        assert_eq!((of(&[]), of(&[1])), ((1, 1), (1, 1)));
+        assert_eq!(
+            [of(&[2]), of(&[3]), of(&[2, 2]), of(&[2, 3])],
+            [Some((1, 1)), Some((3, 1)), Some((2, 2)), Some((4, 2))]
+        );
+        assert_eq!([of(&[]), of(&[1])], [Some((1, 1)); 2]);
+        // Nine values are judged along all of them, which is one test.
+        assert_eq!([of(&[8]), of(&[9]), of(&[9, 2])], [Some((28, 1)), None, Some((2, 9))]);
         // Zipped axes are one factor.
         let zipped: Vec<Vec<(String, String)>> =
             (0..2).map(|i: usize| vec![("a".into(), i.to_string()), ("b".into(), i.to_string())]).collect();
-        assert_eq!(Comparisons::of(&zipped), Comparisons { count: 1, contexts: 1 });
+        assert_eq!(Comparisons::of(&zipped, None), Some(Comparisons { count: 1, contexts: 1 }));
+        // Of a search's points, no two are compared.
+        assert_eq!(Comparisons::of(&zipped, Some(Drawn::ByErrors)), None);
     }
 
     #[test]

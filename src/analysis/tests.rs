@@ -132,6 +132,7 @@ fn sweep(trials: Vec<TrialRecords>) -> SweepRecords {
         provenance: Vec::new(),
         planned: trials.len(),
         left_out: Vec::new(),
+        drawn: None,
         folds: None,
         trials,
     }

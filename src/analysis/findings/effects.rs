@@ -1,7 +1,7 @@
 //! Effects of axes, and interactions.
 
 use super::{Finding, Part, SourceRecords, Statement, SweepView, Topic, Unit, Verdict, family, seed_caveat};
-use crate::effects::{Difference, Factor, Interaction, differences, factors, interactions as all_interactions};
+use crate::effects::{Difference, Interaction, factors, interactions as all_interactions};
 use crate::errors::{MRE, within};
 use crate::format::{number, p_value};
 use crate::statistics::{Contrast, Crossed, Estimate, Method, noise_of_interactions, sign_flip, wilcoxon};
@@ -25,7 +25,8 @@ pub(super) fn rows(view: &SweepView<'_>, terms: &[(usize, f64)]) -> SourceRecord
 type Noise = Option<(f64, f64)>;
 
 /// The training noise of a complete grid of one seed, from its interactions of three and more axes.
-pub(super) fn noise(view: &SweepView<'_>, factors: &[Factor]) -> Noise {
+pub(super) fn noise(view: &SweepView<'_>) -> Noise {
+    let factors = factors(&view.groups);
     let sizes: Vec<usize> = factors.iter().map(|factor| factor.values.len()).collect();
     let is_grid =
         factors.iter().all(|factor| factor.axes.len() == 1) && sizes.iter().product::<usize>() == view.groups.len();
@@ -54,14 +55,14 @@ pub(super) fn contrast(view: &SweepView<'_>, terms: &[(usize, f64)], noise: Nois
     })
 }
 
-/// Paired differences between any two values of each axis, each with its terms.
-pub(super) fn effects(view: &SweepView<'_>) -> Vec<(Finding, Difference)> {
-    let factors = factors(&view.groups);
-    let noise = noise(view, &factors);
-    let differences = factors.iter().flat_map(|factor| differences(&view.groups, factor));
+/// Paired differences between any two values of each axis of few values, each with its terms; `along` are the tests of the other
+/// axes, which share the error rate.
+pub(super) fn effects(view: &SweepView<'_>, along: usize) -> Vec<(Finding, Difference)> {
+    let noise = noise(view);
+    let differences = view.factors.differences(&view.groups);
     let contrasts: Vec<(Option<Contrast>, Difference)> =
         differences.map(|of| (contrast(view, &of.terms, noise), of)).collect();
-    let tests = contrasts.iter().filter(|(contrast, _)| contrast.is_some()).count();
+    let tests = along + contrasts.iter().filter(|(contrast, _)| contrast.is_some()).count();
     let found = contrasts.into_iter().filter_map(|(contrast, of)| {
         let finding = effect(view, &of, contrast.as_ref(), noise, tests)?;
         Some((finding, of))
@@ -170,9 +171,8 @@ fn noise_caveat(seeds: usize, noise: Noise) -> Option<String> {
 /// Dependence of effects on other axes: for every two axes, the greatest of all differences of differences between two of
 /// their values, corrected for their number.
 pub(super) fn interactions(view: &SweepView<'_>) -> Vec<Finding> {
-    let factors = factors(&view.groups);
-    let noise = noise(view, &factors);
-    let all = all_interactions(&view.groups, &factors);
+    let noise = noise(view);
+    let all = all_interactions(&view.groups, &view.factors.by_pairs);
     let mut tested: Vec<(&Interaction, f64, Contrast)> = Vec::new();
     for interaction in &all {
         let Some(contrast) = contrast(view, &interaction.difference.terms, noise) else { continue };

@@ -19,6 +19,7 @@ mod tests;
 mod times;
 mod training;
 mod training_sentence;
+mod trends;
 mod view;
 
 use std::collections::BTreeMap;
@@ -68,7 +69,8 @@ pub fn findings_from(sweep: &SweepRecords, onsets: &Onsets) -> Vec<Finding> {
     let trials: Vec<&TrialRecords> = view.groups.iter().flat_map(Group::done).collect();
     let onsets_of = |trial: &TrialRecords| known(trial).unwrap_or_else(|| trial_onsets(trial));
     view.trial_onsets = trials.into_par_iter().map(|trial| (trial.id.as_str(), onsets_of(trial))).collect();
-    let effects = effects::effects(&view);
+    let trends = trends::Trend::all(&view);
+    let effects = effects::effects(&view, trends::tested(&trends));
     let mut found = Vec::new();
     found.extend(failures::failures(&view));
     found.extend(measured::measured(&view));
@@ -86,6 +88,7 @@ pub fn findings_from(sweep: &SweepRecords, onsets: &Onsets) -> Vec<Finding> {
     if let Some(study) = sweep.claims {
         found.extend(claims::claims(study, &view, &effects, &found));
     }
+    found.extend(trends::findings(&view, &trends, &effects));
     found.extend(effects.into_iter().map(|(finding, _)| finding));
     in_words(found, sweep.unit)
 }
@@ -96,9 +99,11 @@ pub fn findings_from(sweep: &SweepRecords, onsets: &Onsets) -> Vec<Finding> {
 pub fn deciding(sweep: &SweepRecords) -> Vec<Finding> {
     let sweep = &*sweep.pooled();
     let view = SweepView::of(sweep);
-    let effects = effects::effects(&view);
+    let trends = trends::Trend::all(&view);
+    let effects = effects::effects(&view, trends::tested(&trends));
     let mut found: Vec<Finding> = failures::failures(&view).into_iter().collect();
     found.extend(ranking::ranking(&view, &effects));
+    found.extend(trends::findings(&view, &trends, &effects));
     found.extend(effects.into_iter().map(|(finding, _)| finding));
     in_words(found, sweep.unit)
 }

@@ -2,7 +2,7 @@
 
 use super::effects::{contrast, noise, seeds_for};
 use super::{Finding, Part, SourceRecords, Statement, SweepView, Topic, Unit, family, seed_caveat};
-use crate::effects::{Difference, factors};
+use crate::effects::Difference;
 use crate::errors::{MRE, reference_loss};
 use crate::format::{counted, mm, number};
 use crate::statistics::{Contrast, Crossed, Estimate, best_of_many, reach_of_best, tau_b};
@@ -28,8 +28,10 @@ pub(super) fn ranking(view: &SweepView<'_>, effects: &[(Finding, Difference)]) -
         |g: usize| view.errors.contrast(&[(g, 1.0)], &reference_loss(view.unit())).map_or(f64::NAN, |t| t.mean());
     let pairs: Vec<(f64, f64)> = ranked.iter().map(|(g, table)| (table.mean(), reference(*g))).collect();
     let against = against(view, &ranked, effects);
+    let corrected = corrected(view, &ranked, &against);
     let statement = Statement::Ranking {
         best: view.groups[best].label.clone(),
+        measured_mm: corrected.map(|_| ranked[0].1.mean()),
         runner_up: ranked.get(1).map(|(g, _)| view.groups[*g].label.clone()),
         least_loss: view.groups[least_loss].label.clone(),
         comparable: kinds.iter().all(|kind| *kind == kinds[0]),
@@ -42,7 +44,6 @@ pub(super) fn ranking(view: &SweepView<'_>, effects: &[(Finding, Difference)]) -
     let rows = SourceRecords { file: "landmarks.csv", select: view.select("error_mm"), trials: Vec::new() };
     let mut finding = Finding::new("ranking".into(), Topic::Ranking, statement, rows);
     finding.picture = Some("loss_vs_error.png");
-    let corrected = corrected(view, &ranked, &against);
     for (at, ((g, table), pair)) in ranked.iter().zip(&pairs).enumerate() {
         let mut note = format!("reference loss {:.3}, own loss {}", pair.1, number(loss(*g)));
         let mut estimate = table.positive(0);
@@ -134,7 +135,7 @@ fn against(
     if others().all(|g| of_effect(g).is_some()) {
         return others().map(of_effect).collect();
     }
-    let noise = noise(view, &factors(&view.groups));
+    let noise = noise(view);
     let tests = ranked.len() * (ranked.len() - 1) / 2;
     let of_contrast = |g: usize| {
         let contrast: Contrast = contrast(view, &[(g, 1.0), (best, -1.0)], noise)?;

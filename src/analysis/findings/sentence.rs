@@ -4,7 +4,7 @@ use sweep_core::units::ErrorUnit;
 
 use super::hard::above;
 use super::training_sentence::{agreement, collapse, failures, overfitting};
-use super::{CrossValidationScores, Finding, Statement, Unit, Verdict};
+use super::{CrossValidationScores, Finding, Statement, Unit, Verdict, trends};
 use crate::calibration::Bin;
 use crate::format::{change, counted, interval, mm, number, p_value, signed};
 use crate::statistics::Estimate;
@@ -41,6 +41,9 @@ pub(super) fn sentence(finding: &Finding, unit: ErrorUnit) -> String {
         }
         Statement::Effect { factor, from, to, contexts, detectable_mm, seeds_for_half } => {
             effect(finding, [factor, from, to], *contexts, *detectable_mm, *seeds_for_half, unit)
+        }
+        Statement::Trend { axis, configurations, shape, best } => {
+            trends::sentence(finding, (axis, *configurations), *shape, best.as_ref(), unit)
         }
         Statement::Interaction { factor, values, other, at } => interaction(finding, [factor, other], values, at, unit),
         Statement::Ranking { best, runner_up, least_loss, comparable, reference_tau, .. } => {

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::folds::CrossValidationScores;
 use crate::calibration::Calibration;
-use crate::statistics::Components;
+use crate::statistics::{Components, Shape};
 
 /// The statement of a finding as data.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -64,6 +64,17 @@ pub enum Statement {
         /// Number of seeds that would detect half of it; `None` if the variance between images alone prevents that.
         seeds_for_half: Option<usize>,
     },
+    /// The order of the configurations' errors follows an axis of many values, or one that a search drew with others.
+    Trend {
+        /// Axis.
+        axis: String,
+        /// Number of configurations.
+        configurations: usize,
+        /// How the error goes along it; `None` for values that are no numbers, and with too few configurations.
+        shape: Option<Shape>,
+        /// How many configurations are the best quarter, and the least and greatest of their values, if these are numbers.
+        best: Option<(usize, [String; 2])>,
+    },
     /// An effect depends on another axis.
     Interaction {
         /// Axis of the effect.
@@ -81,6 +92,8 @@ pub enum Statement {
         best: String,
         /// Second best configuration.
         runner_up: Option<String>,
+        /// The best's error as measured, before it is corrected for having been picked; none where it is not corrected.
+        measured_mm: Option<f64>,
         /// Configuration of least validation loss.
         least_loss: String,
         /// Whether the losses are of one kind, so that their values may be compared.

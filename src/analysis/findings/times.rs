@@ -2,7 +2,7 @@
 
 use super::{Finding, Part, SourceRecords, Statement, SweepView, Topic, Unit, family, seed_caveat};
 use crate::curves::{TimeToError, time_to_error};
-use crate::effects::{Difference, differences, factors};
+use crate::effects::Difference;
 use crate::format;
 use crate::groups::Group;
 use crate::statistics::{Count, Estimate, Method, mean, sign_flip, sign_flip_interval};
@@ -10,9 +10,7 @@ use crate::statistics::{Count, Estimate, Method, mean, sign_flip, sign_flip_inte
 /// Epochs and seconds to an error that a working network reaches.
 pub(super) fn convergence(view: &SweepView<'_>) -> Vec<Finding> {
     let Some(target) = target(view) else { return Vec::new() };
-    let all = factors(&view.groups);
-    let differences = all.iter().flat_map(|factor| differences(&view.groups, factor));
-    let timed = differences.filter_map(|of| {
+    let timed = view.factors.differences(&view.groups).filter_map(|of| {
         let epochs = pairs(view, &of, target, |reached| reached.epochs);
         (!epochs.is_empty()).then_some((of, epochs))
     });

@@ -50,7 +50,9 @@ pub(super) fn collapse(
         sentences.push(format!("{trial} predicts {few} without regard to the image: {}.", listed(landmarks)));
     }
     if blind_landmarks.len() > 4 {
-        sentences.push(format!("So do {} more for some landmarks.", counted(blind_landmarks.len() - 4, "trial")));
+        let more = counted(blind_landmarks.len() - 4, "more trial");
+        let does = if blind_landmarks.len() == 5 { "does" } else { "do" };
+        sentences.push(format!("{more} {does} the same for some landmarks."));
     }
     sentences.join(" ")
 }
@@ -84,7 +86,7 @@ pub(super) fn failures(
     if !worse.is_empty() {
         let guess = mm(guess);
         let is = if worse.len() == 1 { "is" } else { "are" };
-        sentences.push(format!("Worse than guessing the mean shape ({guess} {unit}) {is} {}.", listed(worse)));
+        sentences.push(format!("{} {is} worse than guessing the mean shape ({guess} {unit}).", listed(worse)));
     }
     sentences.join(" ")
 }

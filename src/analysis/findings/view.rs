@@ -6,6 +6,7 @@ use sweep_core::units::ErrorUnit;
 use sweep_experiment::records::{EpochRecord, Selection};
 
 use crate::curves::Onset;
+use crate::effects::Factors;
 use crate::errors::ErrorTable;
 use crate::groups::{Group, groups};
 use crate::measured::Measured;
@@ -15,6 +16,7 @@ use crate::{SweepRecords, TrialRecords};
 pub(super) struct SweepView<'a> {
     pub(super) sweep: &'a SweepRecords,
     pub(super) groups: Vec<Group<'a>>,
+    pub(super) factors: Factors,
     /// Errors that stand for the trial, then those at the epoch of least loss: group `g` of the latter is
     /// `g + groups.len()`. Those at the epoch of least error come third.
     pub(super) errors: ErrorTable,
@@ -30,10 +32,11 @@ impl<'a> SweepView<'a> {
     /// Groups and errors of a sweep whose folds are pooled, without any onset yet.
     pub(super) fn of(sweep: &'a SweepRecords) -> Self {
         let groups = groups(sweep);
+        let factors = Factors::of(&groups, sweep.drawn);
         let measured = Measured::of(sweep);
         let kinds = [measured, Measured::At(Selection::BestLoss), Measured::At(Selection::BestError)];
         let errors = ErrorTable::of(&groups, &kinds);
-        Self { sweep, groups, errors, measured, onsets: Vec::new(), trial_onsets: BTreeMap::new() }
+        Self { sweep, groups, factors, errors, measured, onsets: Vec::new(), trial_onsets: BTreeMap::new() }
     }
 }
 

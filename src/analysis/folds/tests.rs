@@ -121,6 +121,7 @@ fn sweep() -> SweepRecords {
         provenance: Vec::new(),
         planned: trials.len(),
         left_out: Vec::new(),
+        drawn: None,
         folds: Some(vec![0, 1, 2]),
         trials,
     }

@@ -8,7 +8,7 @@ use sweep_core::units::ErrorUnit;
 use super::folds::TextTable;
 use super::series::{Group, groups, mean};
 use crate::findings::{ALPHA, Finding, Part, Statement, Verdict, within};
-use crate::format::{change, counted, interval, mm, number};
+use crate::format::{change, interval, mm, number};
 use crate::{SweepRecords, TrialRecords};
 
 /// Greatest number of configurations in the leaderboard; the table of configurations shows more.
@@ -36,6 +36,8 @@ pub struct Answer {
     pub leaderboard: TextTable,
     /// How many configurations the leaderboard leaves out.
     pub left_out: usize,
+    /// What the leaderboard's errors are.
+    about_errors: Vec<String>,
 }
 
 impl Answer {
@@ -56,7 +58,9 @@ impl Answer {
 /// The answer; `None` while no configuration has been compared.
 pub(super) fn answer(sweep: &SweepRecords, groups: &[Group<'_>], findings: &[Finding]) -> Option<Answer> {
     let ranking = findings.iter().find(|finding| matches!(finding.statement, Statement::Ranking { .. }))?;
-    let Statement::Ranking { best, runner_up, least_loss, comparable, seeds_to_decide, .. } = &ranking.statement else {
+    let Statement::Ranking { best, measured_mm, runner_up, least_loss, comparable, seeds_to_decide, .. } =
+        &ranking.statement
+    else {
         return None;
     };
     let unit = sweep.unit;
@@ -65,7 +69,7 @@ pub(super) fn answer(sweep: &SweepRecords, groups: &[Group<'_>], findings: &[Fin
     let error = format!("{} {unit}{ends}", mm(first.estimate.point));
     let (strength, sentence) = match (runner_up, &ranking.estimate) {
         (Some(next), Some(ahead)) => {
-            let by = format!("{} {unit}", mm(ahead.point.abs()));
+            let by = amount(ahead.point.abs(), unit);
             let others = if ranking.parts.len() > 2 { "every other configuration" } else { "the other" };
             match ranking.verdict {
                 Verdict::Evidence => {
@@ -106,7 +110,18 @@ pub(super) fn answer(sweep: &SweepRecords, groups: &[Group<'_>], findings: &[Fin
         }
         (None, _) => ("one configuration", format!("{best} has an error of {error}.")),
     };
-    let by_loss = runner_up.as_ref().map(|_| by_loss(ranking, [best, least_loss], *comparable, unit));
+    let measured = measured_mm.unwrap_or(first.estimate.point);
+    let by_loss = runner_up.as_ref().map(|_| by_loss(ranking, [best, least_loss], measured, *comparable, unit));
+    let mut about_errors = Vec::new();
+    if groups.iter().any(|group| group.done().count() > 1) {
+        about_errors.push("Errors are means over a configuration's seeds.".to_owned());
+    }
+    if measured_mm.is_some_and(|measured| mm(measured) != mm(first.estimate.point)) {
+        about_errors.push(format!(
+            "The best was picked on the images that measure it; without the correction for that it has {} {unit}.",
+            mm(measured)
+        ));
+    }
     Some(Answer {
         verdict: ranking.verdict,
         strength,
@@ -115,6 +130,7 @@ pub(super) fn answer(sweep: &SweepRecords, groups: &[Group<'_>], findings: &[Fin
         by_loss,
         leaderboard: leaderboard(sweep, groups, ranking, least_loss),
         left_out: ranking.parts.len().saturating_sub(MOST),
+        about_errors,
     })
 }
 
@@ -140,15 +156,22 @@ fn effects(findings: &[Finding], unit: ErrorUnit) -> Option<String> {
 }
 
 /// What the configuration of least validation loss costs.
-fn by_loss(ranking: &Finding, [best, least_loss]: [&str; 2], comparable: bool, unit: ErrorUnit) -> String {
+fn by_loss(
+    ranking: &Finding,
+    [best, least_loss]: [&str; 2],
+    measured: f64,
+    comparable: bool,
+    unit: ErrorUnit,
+) -> String {
     let kinds =
         if comparable { "" } else { " The losses are of different kinds, so their values tell nothing of each other." };
     if least_loss == best {
         return format!("The least validation loss chooses the same.{kinds}");
     }
     let error = |label: &str| ranking.parts.iter().find(|part| part.label == label).map(|part| part.estimate.point);
-    let cost = error(least_loss).zip(error(best)).map(|(of_loss, of_best)| of_loss - of_best);
-    let cost = cost.map_or_else(String::new, |cost| format!(", whose error is {} {unit} larger", mm(cost.max(0.0))));
+    let cost = error(least_loss).map_or_else(String::new, |of_loss| {
+        format!(", whose error is {} larger", amount((of_loss - measured).max(0.0), unit))
+    });
     format!("The least validation loss would have chosen {least_loss}{cost}.{kinds}")
 }
 
@@ -206,17 +229,19 @@ fn leaderboard(sweep: &SweepRecords, groups: &[Group<'_>], ranking: &Finding, le
     TextTable { columns, rows: ranking.parts.iter().take(MOST).enumerate().map(row).collect() }
 }
 
+/// A difference; what would be shown as zero is small and not nothing.
+fn amount(difference: f64, unit: ErrorUnit) -> String {
+    if difference < 0.005 { format!("less than 0.01 {unit}") } else { format!("{} {unit}", mm(difference)) }
+}
+
 /// The words under the leaderboard.
 pub(super) fn caption(answer: &Answer) -> String {
     let left_out = match answer.left_out {
-        0 => String::new(),
-        n => format!(
-            " {} more {} in the table of configurations.",
-            counted(n, "configuration"),
-            if n == 1 { "is" } else { "are" }
-        ),
+        0 => None,
+        1 => Some("The table of configurations has 1 more.".to_owned()),
+        n => Some(format!("The table of configurations has {n} more.")),
     };
-    format!("Errors are those of all seeds together.{left_out}")
+    answer.about_errors.iter().cloned().chain(left_out).collect::<Vec<String>>().join(" ")
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ pub(super) struct FigureText {
 }
 
 /// Figures of the report, in order.
-pub(super) const FIGURES: [FigureText; 12] = [
+pub(super) const FIGURES: [FigureText; 13] = [
     FigureText {
         file: LOSS_VS_ERROR,
         title: "Loss against landmark error",
@@ -42,6 +42,12 @@ pub(super) const FIGURES: [FigureText; 12] = [
         title: "What each axis does to the landmark error",
         short: "Axes",
         caption: "An interval that leaves out zero is a difference beyond chance.",
+    },
+    FigureText {
+        file: "trends.png",
+        title: "Landmark error along each axis",
+        short: "Along axes",
+        caption: "Where markers fall or rise together, the axis decides the error; where they lie anyhow, it does not.",
     },
     FigureText {
         file: "loss_curves.png",

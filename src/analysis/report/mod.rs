@@ -27,6 +27,7 @@ mod scatter;
 mod series;
 #[cfg(test)]
 pub(crate) mod synthetic;
+mod trends;
 mod trial_pictures;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -116,6 +117,7 @@ pub fn figures(
         ("calibration.png", calibration::draw(&groups, Measured::of(sweep), sweep.unit)),
         ("bland_altman.png", measures::draw(sweep, &groups)),
         ("effects.png", effects::draw(findings, sweep.unit)),
+        ("trends.png", trends::draw(&groups, findings, sweep.unit)),
         ("collapse.png", collapse::draw(&groups)),
         ("convergence.png", convergence::draw(&groups, sweep.unit)),
         ("scatter.png", scatter::draw(findings)),

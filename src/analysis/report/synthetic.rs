@@ -225,6 +225,7 @@ pub(crate) fn sweep(groups: usize, seeds: u64, scenario: Scenario) -> SweepRecor
         provenance: vec![("version".into(), "0.1.0".into())],
         planned: groups * seeds as usize,
         left_out: Vec::new(),
+        drawn: None,
         folds: None,
         trials: (0..groups).flat_map(|g| (0..seeds).map(move |s| trial(scenario, g, s))).collect(),
     }

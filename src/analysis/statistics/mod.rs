@@ -10,6 +10,7 @@ mod contrast;
 mod crossed;
 mod detection;
 mod distribution;
+mod explained;
 mod kendall;
 mod paired;
 mod ranks;
@@ -26,6 +27,7 @@ pub use contrast::{Contrast, FEWEST_DEGREES, least_p, noise_of_interactions};
 pub use crossed::Crossed;
 pub use detection::{AssumedPart, detectable_if};
 pub use distribution::{f_quantile, normal_cdf, normal_quantile, student_cdf, student_quantile};
+pub use explained::{Explained, Explaining, Shape, explained};
 pub use kendall::{tau_b, tau_over_epochs, tau_over_trials};
 pub use paired::{holm, sign_flip, sign_flip_interval, student, wilcoxon};
 pub use ranks::{ClusteredPairs, spearman};
@@ -86,6 +88,8 @@ pub enum Method {
     SignFlips,
     /// Bootstrap of trials, percentiles.
     Trials,
+    /// A regression on ranks, tested by permuting configurations.
+    Permutations,
 }
 
 impl Method {
@@ -104,6 +108,7 @@ impl Method {
             Self::Epochs => "Fisher's z over epochs, as many as would be independent",
             Self::SignFlips => "sign flips of paired trainings, simultaneous with all tests of the report",
             Self::Trials => "bootstrap of trials",
+            Self::Permutations => "regression on ranks (adjusted R²), p-value by permuting configurations",
         }
     }
 }

@@ -28,7 +28,8 @@ pub(super) struct Detects {
     /// The sweep on which the deviations were measured, if any.
     measured_on: Option<String>,
     images: Option<usize>,
-    /// Number of comparisons between values of axes that share the report's error rate.
+    /// Number of comparisons between values of axes, and of axes judged along all values, that share the report's error rate; 0
+    /// where no two values are compared.
     comparisons: usize,
     /// Of these very networks, on other images.
     over_images_mm: Option<f64>,
@@ -91,30 +92,40 @@ impl Deviations {
 }
 
 impl Detects {
-    pub(super) fn of(seeds: usize, images: Option<usize>, comparisons: Comparisons, deviations: Deviations) -> Self {
+    pub(super) fn of(
+        seeds: usize,
+        images: Option<usize>,
+        comparisons: Option<Comparisons>,
+        deviations: Deviations,
+    ) -> Self {
         let Deviations { unit, seed_sd_mm, image_sd_mm, measured_on } = deviations;
         let mut numbers = BTreeSet::from([3, 6, 10, 20]);
         numbers.insert(seeds);
-        let study = |seeds, images| Study { seeds, images, seed_sd: seed_sd_mm, image_sd: image_sd_mm, comparisons };
-        let with = |seeds: usize| {
-            let over_both_mm = images.and_then(|images| study(seeds, images).detectable());
-            Row { seeds, over_both_mm }
+        let study = |seeds| {
+            let (images, comparisons) = (images?, comparisons?);
+            Some(Study { seeds, images, seed_sd: seed_sd_mm, image_sd: image_sd_mm, comparisons })
         };
+        let with = |seeds| Row { seeds, over_both_mm: study(seeds).and_then(|study| study.detectable()) };
         Self {
             unit,
             seed_sd_mm,
             image_sd_mm,
             measured_on,
             images,
-            comparisons: comparisons.count,
-            over_images_mm: images.and_then(|images| study(seeds, images).detectable_of_networks()),
-            by_seeds: numbers.into_iter().map(with).collect(),
+            comparisons: comparisons.map_or(0, |of| of.count),
+            over_images_mm: study(seeds).and_then(|study| study.detectable_of_networks()),
+            by_seeds: if comparisons.is_some() { numbers.into_iter().map(with).collect() } else { Vec::new() },
         }
     }
 
     pub(super) fn print(&self, planned: usize) -> Result<()> {
         if self.images == Some(0) {
             return say("\nNo image validates (dataset.refit), so no landmark error will be measured.");
+        }
+        if self.comparisons == 0 {
+            return say(
+                "\nThe report compares no two values of an axis here: it tells how far the order of all errors follows each axis.",
+            );
         }
         let unit = self.unit;
         let mm = |value: Option<f64>| value.map_or_else(|| "nothing".to_owned(), |mm| format!("{mm:.2} {unit}"));

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use crate::cli;
+use sweep_analysis::Drawn;
 use sweep_analysis::folds;
 use sweep_analysis::power::Comparisons;
 use sweep_core::error::{Error, Outcome, Result};
@@ -113,6 +114,8 @@ pub(super) fn run(flags: &cli::Plan) -> Result<Outcome> {
     let known: Option<f64> = lines.iter().map(|line| line.seconds).sum();
     let seconds = known.map(|sum| sum * (1.0 + later_trials as f64 / lines.len() as f64));
     let images = images(&trials, &summaries);
+    let drawn = definition.search.as_ref().map(Drawn::of);
+    let comparisons = Comparisons::of(&points(&trials), drawn);
     let slurm = on_cluster.then(|| OnCluster::of(flags, &definition, &lines, seconds)).transpose()?;
     let planned = Plan {
         sweep: &definition.name,
@@ -121,7 +124,7 @@ pub(super) fn run(flags: &cli::Plan) -> Result<Outcome> {
         later_trials,
         seconds,
         threads,
-        detects: Detects::of(definition.seeds.len(), images, Comparisons::of(&points(&trials)), deviations),
+        detects: Detects::of(definition.seeds.len(), images, comparisons, deviations),
         slurm,
     };
     if flags.json {

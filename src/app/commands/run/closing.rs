@@ -52,7 +52,10 @@ pub(super) fn print(sweep: &SweepRecords, findings: &[Finding], answer: Option<&
             say(sentence)?;
         }
         say_table(&answer.leaderboard)?;
-        say(&answer.caption())?;
+        let caption = answer.caption();
+        if !caption.is_empty() {
+            say(&caption)?;
+        }
     }
     if sweep.measures_nothing() {
         say(report::NOTHING_MEASURED)?;
