@@ -62,22 +62,25 @@ impl Factors {
     /// tells nothing of any.
     #[must_use]
     pub fn of(groups: &[Group<'_>], drawn: Option<Drawn>) -> Self {
+        // Two points of a search may agree on all axes but one by chance.
         let is_compared =
-            |factor: &Factor| factor.values.len() <= MOST_VALUES && !(drawn.is_some() && factor.axes.len() > 1);
+            |factor: &Factor| factor.values.len() <= MOST_VALUES && (drawn.is_none() || connects_all(groups, factor));
         let (by_pairs, others): (Vec<Factor>, Vec<Factor>) = factors(groups).into_iter().partition(is_compared);
+        if let Some(drawn) = drawn {
+            let is_compared = |axis: &String| by_pairs.iter().any(|factor| factor.axes.contains(axis));
+            let untested = (drawn == Drawn::ByErrors)
+                .then_some("Not tested: the search drew later points by the errors of earlier ones.");
+            let others = varying(groups).into_iter().flat_map(|factor| factor.axes).filter(|axis| !is_compared(axis));
+            let along = others.map(|axis| Along { axis, in_settings: false, untested }).collect();
+            return Self { by_pairs, along };
+        }
         let mut along: Vec<Along> = Vec::new();
         for factor in others {
             let is_single = factor.axes.len() == 1;
+            let untested = (!is_single).then_some("Not tested: other axes change together with this one.");
             for axis in factor.axes {
-                let untested = match drawn {
-                    Some(Drawn::ByErrors) => {
-                        Some("Not tested: the search drew later points by the errors of earlier ones.")
-                    }
-                    None if !is_single => Some("Not tested: other axes change together with this one."),
-                    _ => None,
-                };
                 if along.iter().all(|of| of.axis != axis) {
-                    along.push(Along { axis, in_settings: drawn.is_none() && is_single, untested });
+                    along.push(Along { axis, in_settings: is_single, untested });
                 }
             }
         }
@@ -120,27 +123,39 @@ pub struct Interaction {
     pub with: String,
 }
 
+/// Whether a factor has a single axis and compares every group that ended with another.
+fn connects_all(groups: &[Group<'_>], factor: &Factor) -> bool {
+    let differences = differences(groups, factor);
+    let compared: BTreeSet<usize> = differences.iter().flat_map(|of| of.terms.iter().map(|term| term.0)).collect();
+    factor.axes.len() == 1 && compared.len() == groups.iter().filter(|group| group.done().next().is_some()).count()
+}
+
+/// These axes as one factor.
+fn factor(groups: &[Group<'_>], axes: Vec<String>) -> Factor {
+    let mut factor = Factor { axes, values: Vec::new() };
+    for group in groups {
+        let value = factor.value(group);
+        if !factor.values.contains(&value) {
+            factor.values.push(value);
+        }
+    }
+    factor
+}
+
+/// Every axis of two values or more.
+fn varying(groups: &[Group<'_>]) -> Vec<Factor> {
+    let axes = groups.first().map_or(&[][..], |group| group.axes());
+    axes.iter().map(|(axis, _)| factor(groups, vec![axis.clone()])).filter(|f| f.values.len() > 1).collect()
+}
+
 /// The sweep's factors: every axis of which two values were run with all else equal, and the other axes as one factor.
 #[must_use]
 pub fn factors(groups: &[Group<'_>]) -> Vec<Factor> {
-    let axes: Vec<String> =
-        groups.first().map_or_else(Vec::new, |g| g.axes().iter().map(|(key, _)| key.clone()).collect());
-    let factor = |axes: Vec<String>| {
-        let mut factor = Factor { axes, values: Vec::new() };
-        for group in groups {
-            let value = factor.value(group);
-            if !factor.values.contains(&value) {
-                factor.values.push(value);
-            }
-        }
-        factor
-    };
-    let varying: Vec<Factor> = axes.into_iter().map(|axis| factor(vec![axis])).filter(|f| f.values.len() > 1).collect();
     let (separable, zipped): (Vec<Factor>, Vec<Factor>) =
-        varying.into_iter().partition(|factor| !differences(groups, factor).is_empty());
+        varying(groups).into_iter().partition(|factor| !differences(groups, factor).is_empty());
     let mut factors = separable;
     if !zipped.is_empty() {
-        let joint = factor(zipped.into_iter().flat_map(|f| f.axes).collect());
+        let joint = factor(groups, zipped.into_iter().flat_map(|f| f.axes).collect());
         if !differences(groups, &joint).is_empty() {
             factors.push(joint);
         }
@@ -152,7 +167,7 @@ pub fn factors(groups: &[Group<'_>]) -> Vec<Factor> {
         .flat_map(|difference| difference.terms.into_iter().map(|t| t.0))
         .collect();
     if groups.len() > 1 && connected.len() < groups.len() {
-        let all_axes = factor(groups[0].axes().iter().map(|(key, _)| key.clone()).collect());
+        let all_axes = factor(groups, groups[0].axes().iter().map(|(key, _)| key.clone()).collect());
         factors.retain(|f| f.axes.len() < all_axes.axes.len());
         factors.push(all_axes);
     }

@@ -11,6 +11,8 @@ use super::groups::{groups, loss_kind};
 use super::summary;
 use super::*;
 
+/// Findings on axes of many values and on searches.
+mod trends;
 /// Findings on failed trainings and misleading losses.
 mod warnings;
 

@@ -111,6 +111,7 @@ pub(crate) fn sweep(design: &Design, index: u64) -> SweepRecords {
         provenance: Vec::new(),
         planned: trials.len(),
         left_out: Vec::new(),
+        drawn: None,
         folds: None,
         trials,
     }

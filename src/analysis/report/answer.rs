@@ -145,6 +145,16 @@ fn effects(findings: &[Finding], unit: ErrorUnit) -> Option<String> {
                 let size = e.point.abs();
                 Some((size, format!("{to} has {} {unit} {direction} error than {from} ({factor})", mm(size))))
             }
+            // Shares are no millimetres; axes of many values come last.
+            (Statement::Trend { axis, best: Some((count, [from, to])), .. }, Some(e)) => {
+                let share = 100.0 * e.point;
+                Some((
+                    0.0,
+                    format!(
+                        "{axis} explains {share:.0} % of the order of errors, and the best {count} have {from} to {to}"
+                    ),
+                ))
+            }
             _ => None,
         })
         .collect();
@@ -152,7 +162,8 @@ fn effects(findings: &[Finding], unit: ErrorUnit) -> Option<String> {
     let left_out = evident.len().saturating_sub(EFFECTS);
     let more = if left_out > 0 { format!("; {left_out} more below") } else { String::new() };
     let words: Vec<String> = evident.into_iter().take(EFFECTS).map(|(_, words)| words).collect();
-    (!words.is_empty()).then(|| format!("With evidence, averaged over the other axes: {}{more}.", words.join("; ")))
+    (!words.is_empty())
+        .then(|| format!("With evidence, over all settings of the other axes: {}{more}.", words.join("; ")))
 }
 
 /// What the configuration of least validation loss costs.

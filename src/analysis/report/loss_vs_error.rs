@@ -39,7 +39,13 @@ pub(super) fn draw(groups: &[Group<'_>], unit: ErrorUnit) -> Figure {
     let choices: Vec<LeastLoss<'_>> = trials()
         .filter_map(|(group, trial)| trial.best_loss().map(|epoch| LeastLoss { group, trial, epoch }))
         .collect();
-    let mut legend: Vec<LegendEntry> = drawn.iter().enumerate().map(|(i, g)| LegendEntry::group(&g.label, i)).collect();
+    let has_points = |group: &Group<'_>| group.trials.iter().any(|trial| !path(trial).is_empty());
+    let mut legend: Vec<LegendEntry> = drawn
+        .iter()
+        .enumerate()
+        .filter(|(_, group)| has_points(group))
+        .map(|(i, group)| LegendEntry::group(&group.label, i))
+        .collect();
     legend.push(LegendEntry::ring("epoch of least validation loss", BLACK));
     legend.push(LegendEntry::dot("first epoch", GREY));
     let kinds = match kinds(drawn).len() {

@@ -53,7 +53,7 @@ pub struct Explained {
 /// nothing: it needs no second training at the same point.
 #[must_use]
 pub fn explained(values: &[f64], by: Explaining<'_>, strata: &[usize], key: u64) -> Option<Explained> {
-    let members: Vec<Vec<usize>> = (0..strata.iter().max()? + 1)
+    let members: Vec<Vec<usize>> = (0..=*strata.iter().max()?)
         .map(|stratum| (0..values.len()).filter(|i| strata[*i] == stratum).collect::<Vec<usize>>())
         .filter(|members| members.len() > 1)
         .collect();

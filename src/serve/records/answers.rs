@@ -32,6 +32,8 @@ pub(crate) struct Answered {
     pub(crate) findings: Vec<[String; 3]>,
     /// The largest difference between two values of each axis.
     pub(crate) axes: Vec<AxisEffect>,
+    /// How far the error follows each axis of many values, the closest first.
+    pub(crate) trends: Vec<AxisTrend>,
     /// Trials whose records are damaged, and why.
     pub(crate) left_out: Vec<(String, String)>,
     /// Why there is none.
@@ -50,6 +52,7 @@ impl Answered {
             warnings: Vec::new(),
             findings: Vec::new(),
             axes: Vec::new(),
+            trends: Vec::new(),
             left_out: Vec::new(),
             problem: None,
             is_whole: true,
@@ -60,6 +63,19 @@ impl Answered {
 /// Onsets of overfitting of trials that are done, by id, with the number of epochs that they were found on. Finding them takes
 /// most of the time of an answer, and the next answer needs those of the same trials.
 pub(super) type KnownOnsets = BTreeMap<String, (usize, [Onset; 2])>;
+
+/// How far the order of the errors follows an axis of many values.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct AxisTrend {
+    /// The axis.
+    pub(crate) axis: String,
+    /// Explained share of the order, %.
+    pub(crate) percent: f64,
+    /// Where the best quarter of the configurations lies, or the value of least median error.
+    pub(crate) best: String,
+    /// How certain it is.
+    pub(crate) verdict: &'static str,
+}
 
 /// How much the error depends on an axis.
 #[derive(Debug, Clone, Serialize)]
@@ -135,9 +151,27 @@ fn answered(sweep: &SweepRecords, found: &[Finding], about: &str) -> Answered {
         warnings: warnings.into_iter().map(|f| f.sentence.replace('`', "")).collect(),
         findings: others.into_iter().map(shown).collect(),
         axes: axes(found),
+        trends: trends(found),
         left_out: sweep.left_out.clone(),
         ..Answered::of_nothing(about.to_owned())
     }
+}
+
+/// Axes of many values, those that explain most first.
+fn trends(found: &[Finding]) -> Vec<AxisTrend> {
+    let trend = |finding: &Finding| {
+        let Statement::Trend { axis, best, .. } = &finding.statement else { return None };
+        let best = match (best, finding.parts.first()) {
+            (Some((_, [from, to])), _) if from == to => from.clone(),
+            (Some((_, [from, to])), _) => format!("{from} to {to}"),
+            (None, part) => part?.label.clone(),
+        };
+        let percent = 100.0 * finding.estimate.as_ref()?.point;
+        Some(AxisTrend { axis: axis.clone(), percent, best, verdict: finding.verdict.name() })
+    };
+    let mut all: Vec<AxisTrend> = found.iter().filter_map(trend).collect();
+    all.sort_by(|a, b| b.percent.total_cmp(&a.percent));
+    all
 }
 
 /// The largest effect of each axis, largest first.
