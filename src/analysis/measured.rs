@@ -23,8 +23,8 @@ impl Measured {
     pub fn of(sweep: &SweepRecords) -> Self {
         let objective = sweep.objective();
         let mut done = sweep.trials.iter().filter(|trial| trial.is_done()).peekable();
-        let are_kept = done.peek().is_some() && done.all(TrialRecords::has_all_errors);
-        if are_kept && Criterion::of(objective, sweep.unit).is_some() {
+        let tells = |trial: &TrialRecords| trial.has_all_errors() && Criterion::of(trial).is_some();
+        if done.peek().is_some() && done.all(tells) {
             Self::CrossFitted
         } else if objective.is_default() || objective.is_last() {
             Self::At(Selection::Last)

@@ -3,7 +3,7 @@
 
 use rand::Rng;
 use sweep_analysis::statistics::{normal_quantile, student_quantile};
-use sweep_analysis::{SweepRecords, TrialRecords};
+use sweep_analysis::{Drawn, SweepRecords, TrialRecords};
 use sweep_core::seed::{self, Stream};
 use sweep_core::units::ErrorUnit;
 use sweep_experiment::records::{EpochErrors, EpochRecord, LandmarkRecord, Selection};
@@ -11,8 +11,10 @@ use sweep_experiment::records::{EpochErrors, EpochRecord, LandmarkRecord, Select
 /// A sweep to fabricate. Spreads are those of the logarithm of an error.
 #[derive(Debug, Clone)]
 pub(crate) struct Design {
-    /// Number of values on each axis.
+    /// Number of values on each axis; of a search, the number of its points.
     pub(crate) axes: Vec<usize>,
+    /// A search of two keys, and the true difference (mm) along the first, whose values are 0 to 1.
+    pub(crate) search: Option<fn(f64) -> f64>,
     pub(crate) seeds: u64,
     pub(crate) images: usize,
     pub(crate) landmarks: usize,
@@ -41,6 +43,7 @@ impl Design {
     pub(crate) fn null(seeds: u64, images: usize) -> Self {
         Self {
             axes: vec![2, 2, 2],
+            search: None,
             seeds,
             images,
             landmarks: 5,
@@ -87,8 +90,9 @@ pub(crate) fn sweep(design: &Design, index: u64) -> SweepRecords {
     let spots: Vec<f64> =
         (0..cells).map(|_| if design.heavy { draw.heavy(of_cell) } else { draw.normal(of_cell) }).collect();
     let places: Vec<[f64; 2]> = (0..cells).map(|_| [100.0 + draw.normal(20.0), 200.0 + draw.normal(20.0)]).collect();
-    let shared = Shared { images, spots, places };
     let count: usize = design.axes.iter().product();
+    let points = (0..count).map(|_| [draw.0.random_range(0.0..1.0), draw.0.random_range(0.0..1.0)]).collect();
+    let shared = Shared { images, spots, places, points };
     let mut trials = Vec::new();
     for seed in 0..design.seeds {
         for point in 0..count {
@@ -111,7 +115,7 @@ pub(crate) fn sweep(design: &Design, index: u64) -> SweepRecords {
         provenance: Vec::new(),
         planned: trials.len(),
         left_out: Vec::new(),
-        drawn: None,
+        drawn: design.search.map(|_| Drawn::Independently),
         folds: None,
         trials,
     }
@@ -121,11 +125,18 @@ struct Shared {
     images: Vec<f64>,
     spots: Vec<f64>,
     places: Vec<[f64; 2]>,
+    /// The points of a search.
+    points: Vec<[f64; 2]>,
 }
 
 fn trial(design: &Design, shared: &Shared, place: &[usize], seed: u64, draw: &mut Draw) -> TrialRecords {
+    let point = design.search.map(|_| shared.points[place[0]]);
+    let values: Vec<String> = match point {
+        Some(point) => point.iter().map(|value| format!("{value:.6}")).collect(),
+        None => place.iter().map(|value| format!("v{value}")).collect(),
+    };
     let axes: Vec<(String, String)> =
-        place.iter().enumerate().map(|(axis, value)| (format!("axis{axis}"), format!("v{value}"))).collect();
+        values.into_iter().enumerate().map(|(axis, value)| (format!("axis{axis}"), value)).collect();
     let id = format!("{}-seed{seed}", axes.iter().map(|(_, v)| v.as_str()).collect::<Vec<_>>().join("-"));
     let level = centred(draw.normal(design.of_seed), design.of_seed);
     let (own_image, own_cell) = (design.of_image / 3.0, design.of_cell / 2.0);
@@ -139,7 +150,8 @@ fn trial(design: &Design, shared: &Shared, place: &[usize], seed: u64, draw: &mu
         .collect();
     let own: Vec<f64> = (0..design.images).map(|_| centred(draw.normal(own_image), own_image).exp()).collect();
     let epochs = (design.epochs)(place);
-    let (scatter, effect) = ((design.of_epoch)(place), (design.effect)(place));
+    let along = design.search.zip(point).map_or(0.0, |(effect, point)| effect(point[0]));
+    let (scatter, effect) = ((design.of_epoch)(place), (design.effect)(place) + along);
     let names: Vec<String> = (0..design.images).map(|i| format!("{i:03}.png")).collect();
     let marks: Vec<String> = (0..design.landmarks).map(|l| format!("l{l}")).collect();
     let mut table = EpochErrors::new(ErrorUnit::Millimetres, names, Vec::new(), marks);

@@ -11,8 +11,14 @@ pub(crate) type Table = (&'static str, fn(u64));
 
 /// All tables, or the one of this name.
 pub(crate) fn tables(repeats: u64, only: Option<&str>) {
-    let all: [Table; 5] =
-        [("null", null), ("epochs", unequal_epochs), ("best", best_of_many), ("power", power), ("coverage", coverage)];
+    let all: [Table; 6] = [
+        ("null", null),
+        ("epochs", unequal_epochs),
+        ("best", best_of_many),
+        ("power", power),
+        ("search", searches),
+        ("coverage", coverage),
+    ];
     for (_, table) in all.iter().filter(|(name, _)| only.is_none_or(|only| only == *name)) {
         table(repeats);
         println!();
@@ -186,6 +192,54 @@ fn power(repeats: u64) {
             "| {name} | {seeds} | {images} | {of_seed} | 0.2 | {:.1} % | {:.2} |",
             share(&all, |of| of.0),
             said.get(said.len() / 2).copied().unwrap_or(f64::NAN)
+        );
+    }
+}
+
+/// Searches: what each key does, judged along all points.
+fn searches(repeats: u64) {
+    println!("## Searches\n");
+    println!(
+        "Points drawn at random for two keys, one training each. Share of reports with any false *evidence*, and of those that find \
+         what the first key does: the error falls by 0.5 mm along it, or by 0.5 mm to its middle and rises again. Its share is the \
+         median of what the report says that it explains of the errors' order.\n"
+    );
+    println!(
+        "| points | images | spread of trainings | tails | any false evidence | falls: found | share | bends: found | share |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|");
+    for (points, images, of_seed, heavy) in
+        [(8, 20, 0.1, false), (20, 20, 0.1, false), (20, 20, 0.1, true), (20, 100, 0.02, false), (40, 20, 0.1, false)]
+    {
+        let design = |effect: fn(f64) -> f64| Design {
+            axes: vec![points],
+            search: Some(effect),
+            of_seed,
+            heavy,
+            landmarks: 3,
+            epochs: |_| 10,
+            ..Design::null(1, images)
+        };
+        let of = |effect: fn(f64) -> f64| {
+            let all = reports(&design(effect), repeats, |found| {
+                let trend = found.iter().find(|f| f.id == "trend/axis0");
+                let share = trend.and_then(|f| Some(f.estimate.as_ref()?.point)).unwrap_or(f64::NAN);
+                let others = found.iter().any(|f| f.verdict == Verdict::Evidence && f.id != "trend/axis0");
+                (trend.is_some_and(|f| f.verdict == Verdict::Evidence), others, share)
+            });
+            let mut shares: Vec<f64> = all.iter().map(|of| of.2).collect();
+            shares.sort_by(f64::total_cmp);
+            (all, 100.0 * shares[shares.len() / 2])
+        };
+        let (nothing, _) = of(|_| 0.0);
+        let (falls, of_falls) = of(|at| -0.5 * at);
+        let (bends, of_bends) = of(|at| (at - 0.5).abs() - 0.5);
+        println!(
+            "| {points} | {images} | {of_seed} | {} | {:.1} % | {:.1} % | {of_falls:.0} % | {:.1} % | {of_bends:.0} % |",
+            if heavy { "heavy" } else { "log-normal" },
+            share(&nothing, |of| of.0 || of.1),
+            share(&falls, |of| of.0),
+            share(&bends, |of| of.0)
         );
     }
 }

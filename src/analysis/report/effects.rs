@@ -23,8 +23,8 @@ struct EffectRow {
     label: String,
     point: f64,
     interval: [f64; 2],
-    /// Whether there is evidence, for averages over settings; `None` for a single setting.
-    evidence: Option<bool>,
+    /// What the test found, for averages over settings; `None` for a single setting.
+    verdict: Option<Verdict>,
 }
 
 /// A row per difference and interaction, those of single settings below their average; `None` without any.
@@ -36,19 +36,19 @@ pub(super) fn draw(findings: &[Finding], unit: ErrorUnit) -> Option<Figure> {
     let left_out = rows.len().saturating_sub(MAX_ROWS);
     rows.truncate(MAX_ROWS);
     let note = if left_out > 0 { format!(" Not shown: {left_out} more.") } else { String::new() };
-    let has_settings = rows.iter().any(|row| row.evidence.is_none());
+    let has_settings = rows.iter().any(|row| row.verdict.is_none());
     let settings = if has_settings { " Small markers: single settings of the other axes." } else { "" };
     let subtitle = format!(
         "Paired difference of the mean radial error on the same images and seeds, with its 95 % interval; left of zero the \
          value named first is better.{settings}{note}"
     );
-    let mut legend = vec![
-        LegendEntry::marker("evidence, corrected for the number of tests", EVIDENCE, evidence_colour()),
-        LegendEntry::marker("no evidence", NO_EVIDENCE, GREY),
-    ];
-    if has_settings {
-        legend.push(LegendEntry::marker("single setting, not tested", SINGLE_SETTING, BLACK));
-    }
+    let looks = [Some(Verdict::Evidence), Some(Verdict::NetworksDiffer), Some(Verdict::NoEvidence), None];
+    let legend: Vec<LegendEntry> = looks
+        .into_iter()
+        .map(Look::of)
+        .filter(|look| rows.iter().any(|row| Look::of(row.verdict).words == look.words))
+        .map(|look| LegendEntry::marker(look.words, look.marker, look.colour))
+        .collect();
     let mut figure = Figure::new(
         "What each axis does to the landmark error",
         &subtitle,
@@ -67,18 +67,15 @@ pub(super) fn draw(findings: &[Finding], unit: ErrorUnit) -> Option<Figure> {
     panel.vertical_line(canvas, 0.0, Stroke::solid(GREY, 2.5));
     for (i, row) in rows.iter().enumerate() {
         let at = rows.len() as f64 - i as f64 - 0.5;
-        if i > 0 && row.evidence.is_some() {
+        if i > 0 && row.verdict.is_some() {
             panel.horizontal_line(canvas, at + 0.5, Stroke::solid(LIGHT_GREY, 1.0));
         }
         let middle = panel.position((0.0, at)).map_or(outer.top, |p| p.1);
-        let text_style = if row.evidence.is_some() { TextStyle::bold(SMALL_SIZE) } else { text_style };
+        let text_style = if row.verdict.is_some() { TextStyle::bold(SMALL_SIZE) } else { text_style };
         let (label, text_style) = text_style.fit(&row.label, widest);
         canvas.text(&label, (panel.area.left - 12.0, middle), Anchor::Right, text_style);
-        let (colour, marker, radius, width) = match row.evidence {
-            Some(true) => (evidence_colour(), EVIDENCE, 10.0, 5.0),
-            Some(false) => (GREY, NO_EVIDENCE, 10.0, 5.0),
-            None => (BLACK, SINGLE_SETTING, 6.0, 2.0),
-        };
+        let Look { marker, colour, .. } = Look::of(row.verdict);
+        let (radius, width) = if row.verdict.is_some() { (10.0, 5.0) } else { (6.0, 2.0) };
         let [low, high] = row.interval.map(|end| signed(end, 2));
         canvas.about(About::value(format!("{} {unit}, 95 % interval {low} to {high}", row.label)), |canvas| {
             panel.line(canvas, &row.interval.map(|end| (end, at)), Stroke::solid(colour, width));
@@ -88,12 +85,28 @@ pub(super) fn draw(findings: &[Finding], unit: ErrorUnit) -> Option<Figure> {
     Some(figure)
 }
 
-const EVIDENCE: Marker = Marker { shape: MarkerShape::Diamond, filled: true };
-const NO_EVIDENCE: Marker = Marker { shape: MarkerShape::Diamond, filled: false };
-const SINGLE_SETTING: Marker = Marker { shape: MarkerShape::Circle, filled: true };
+/// How a verdict is drawn.
+struct Look {
+    words: &'static str,
+    marker: Marker,
+    colour: Colour,
+}
 
-fn evidence_colour() -> Colour {
-    group_style(0).0
+impl Look {
+    /// That of a row's verdict; of none for a single setting.
+    fn of(verdict: Option<Verdict>) -> Self {
+        let diamond = |filled| Marker { shape: MarkerShape::Diamond, filled };
+        let (words, marker, colour) = match verdict {
+            Some(Verdict::Evidence) => ("evidence, corrected for the number of tests", diamond(true), group_style(0).0),
+            Some(Verdict::NetworksDiffer) => ("one seed each: these trained networks differ", diamond(true), GREY),
+            Some(_) => ("no evidence", diamond(false), GREY),
+            None => {
+                let circle = Marker { shape: MarkerShape::Circle, filled: true };
+                ("single setting, not tested", circle, BLACK)
+            }
+        };
+        Self { words, marker, colour }
+    }
 }
 
 fn effect_rows(finding: &Finding) -> Vec<EffectRow> {
@@ -109,14 +122,14 @@ fn effect_rows(finding: &Finding) -> Vec<EffectRow> {
         label: format!("{label}  {}", change(estimate.point)),
         point: estimate.point,
         interval: estimate.interval,
-        evidence: Some(finding.verdict == Verdict::Evidence),
+        verdict: Some(finding.verdict),
     }];
     for part in finding.parts.iter().filter(|part| part.unit.is_of_errors()) {
         rows.push(EffectRow {
             label: format!("{}  {}", part.label, change(part.estimate.point)),
             point: part.estimate.point,
             interval: part.estimate.interval,
-            evidence: None,
+            verdict: None,
         });
     }
     rows

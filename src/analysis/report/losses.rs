@@ -111,6 +111,6 @@ fn draw_group(figure: &mut Figure, outer: Rect, group: &Group<'_>, index: usize,
         }
     }
     if SERIES.iter().all(|s| group.trials.iter().all(|t| curve(t, *s).is_empty())) {
-        panel.message(canvas, "no epoch yet");
+        panel.message(canvas, "no finite loss");
     }
 }

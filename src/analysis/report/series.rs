@@ -10,10 +10,11 @@ pub(super) use crate::groups::{Group, groups, kinds};
 pub(super) use crate::statistics::{mean, quantile, student};
 use crate::{SweepRecords, TrialRecords};
 
-/// Groups as charts draw and colour them: in the order of the plan; where there are more than charts show, those of the least
+/// Groups as charts draw and colour them, those without a recorded epoch left out: in the order of the plan; where there are more than charts show, those of the least
 /// error first, and among them that of the least validation loss, as charts tell of it.
 pub(super) fn drawn_groups(sweep: &SweepRecords) -> Vec<Group<'_>> {
-    let groups = groups(sweep);
+    let mut groups = groups(sweep);
+    groups.retain(|group| group.trials.iter().any(|trial| !trial.epochs.is_empty()));
     if groups.len() <= MAX_GROUPS {
         return groups;
     }
