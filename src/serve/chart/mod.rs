@@ -7,4 +7,4 @@ mod picture;
 
 pub(crate) use curves::{Curves, Over, Range, Request, curves, metric, points};
 pub(crate) use parallel::{Parallel, parallel};
-pub(crate) use picture::{Detail, Picture, Point, of_curves, of_points};
+pub(crate) use picture::{Detail, Picture, Point, of_curves, of_points, scales};

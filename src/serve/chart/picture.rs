@@ -168,15 +168,18 @@ pub(crate) fn of_curves(curves: &Curves, log: bool, detail: Detail) -> Picture {
     picture
 }
 
+/// Scales for points, linear or logarithmic.
+pub(crate) fn scales(points: &[Point], log: [bool; 2]) -> [Scale; 2] {
+    [scale(points.iter().map(|point| point.x), log[0]), scale(points.iter().map(|point| point.y), log[1])]
+}
+
 /// Points, each a link.
-pub(crate) fn of_points(points: Vec<Point>, title: [&str; 2], log: [bool; 2]) -> Picture {
+pub(crate) fn of_points(points: Vec<Point>, title: [&str; 2], [x, y]: [Scale; 2]) -> Picture {
     let is_drawn = |point: &Point| {
-        let fits = |value: f64, log: bool| value.is_finite() && (!log || value > 0.0);
-        fits(point.x, log[0]) && fits(point.y, log[1])
+        let fits = |value: f64, scale: Scale| value.is_finite() && (!scale.is_log() || value > 0.0);
+        fits(point.x, x) && fits(point.y, y)
     };
     let (points, others): (Vec<Point>, Vec<Point>) = points.into_iter().partition(is_drawn);
-    let x = scale(points.iter().map(|point| point.x), log[0]);
-    let y = scale(points.iter().map(|point| point.y), log[1]);
     let mut picture = framed(title, x, y);
     picture.left_out = others.len();
     for point in points {

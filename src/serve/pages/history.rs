@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{Path, Query, State};
 use minijinja::{Value, context};
+use sweep_analysis::drawing::scale::Scale;
 use sweep_analysis::format::mm;
 
 use super::picture::{Chart, svg as file};
@@ -35,9 +36,10 @@ fn picture(sweep: &Sweep, ended: &[&Arc<Trial>]) -> Option<Picture> {
         })
     };
     let points: Vec<Point> = ended.iter().enumerate().filter_map(point).collect();
-    let error = format!("best MRE ({})", sweep.unit());
-    (points.len() > 1)
-        .then(|| of_points(points, ["trials, in the order of their ends", &error], [false; 2]).with_least())
+    let scales = [Scale::epochs(points.len() as u32), Scale::auto(points.iter().map(|point| point.y))];
+    let log = if scales[1].is_log() { ", log scale" } else { "" };
+    let error = format!("best MRE ({}){log}", sweep.unit());
+    (points.len() > 1).then(|| of_points(points, ["trials, in the order of their ends", &error], scales).with_least())
 }
 
 /// The chart in the page of a sweep.

@@ -11,7 +11,7 @@ use super::rows::{colour, selected};
 use super::sweep::{PARAMETERS, legend};
 use super::{Answer, Parameters, Refusal, Shared, seen, trial_address};
 use crate::address::Address;
-use crate::chart::{Picture, Point, of_points};
+use crate::chart::{Picture, Point, of_points, scales};
 use crate::records::{Sweep, Trial};
 
 /// What the chart shows.
@@ -55,7 +55,8 @@ impl Choice {
         let points: Vec<Point> = trials.iter().filter_map(point).collect();
         let count = points.len();
         let titles = [self.across.title(sweep.unit()), self.up.title(sweep.unit())];
-        (of_points(points, [&titles[0], &titles[1]], self.log), count)
+        let scales = scales(&points, self.log);
+        (of_points(points, [&titles[0], &titles[1]], scales), count)
     }
 }
 

@@ -51,6 +51,8 @@ fn context(app: &App, sweep: &Sweep, address: &Address) -> Value {
         stopping => sweep.stopping,
         control => app.control,
         unread,
+        // Trials are done and read, and their answer is on its way.
+        computing => unread == 0 && sweep.trials.iter().any(|trial| trial.records.is_done()),
         answered => seen(sweep.answered.as_deref()),
         unit => sweep.unit().symbol(),
         table => seen(table(sweep, &trials, address)),
