@@ -1,5 +1,6 @@
 //! The program as users run it: records, resuming, exit codes, and errors for bad input.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -38,6 +39,33 @@ fn two_stages() -> String {
         fine = { name = "unet", filters = [4, 8] }, size = { height = 60, width = 48 }, crop = 16 }"#;
     let line = DEFINITION.lines().last().unwrap();
     DEFINITION.replace(line, &model.replace('\n', " "))
+}
+
+#[test]
+fn pictures_of_the_worst_images_are_kept_with_the_first() {
+    let sandbox = Sandbox::new(&DEFINITION.replace("val = 3", "val = 20"));
+    sandbox.expect(0, &["run", "tiny.toml"]);
+    let sweep = sandbox.path("results/tiny");
+    for folder in trial_folders(&sweep) {
+        let kept: toml::Table = fs::read_to_string(folder.join("trial.toml")).unwrap().parse().unwrap();
+        let kept = kept["images"].as_table().unwrap();
+        let mut errors: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+        for row in csv::Reader::from_path(folder.join("landmarks.csv")).unwrap().into_records().map(Result::unwrap) {
+            if &row[3] == "best-error" {
+                errors.entry(row[4].to_owned()).or_default().push(row[11].parse().unwrap());
+            }
+        }
+        let mean = |errors: &[f64]| errors.iter().sum::<f64>() / errors.len() as f64;
+        let mut worst: Vec<(f64, &str)> = errors.iter().map(|(image, of)| (mean(of), image.as_str())).collect();
+        worst.sort_by(|a, b| b.0.total_cmp(&a.0));
+        assert_eq!(worst.len(), 20);
+        let first = (0..6).map(|i| format!("val-{i:03}.png"));
+        for image in worst[..6].iter().map(|of| of.1.to_owned()).chain(first) {
+            let file = kept.get(&image).and_then(toml::Value::as_str).unwrap_or_else(|| panic!("{image} is not kept"));
+            assert!(sweep.join("images").join(file).is_file());
+        }
+        assert!(kept.len() <= 12, "{kept:?}");
+    }
 }
 
 #[test]

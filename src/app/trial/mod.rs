@@ -2,6 +2,7 @@
 //! train by [`train()`], so that their folders are alike.
 
 mod heartbeat;
+mod images;
 mod prepare;
 
 use std::time::{Duration, Instant};
@@ -147,25 +148,39 @@ fn run(
     status.epoch = folder.readable_epochs().map_or(status.epoch, |(rows, _)| rows.len() as u32);
     let ended = ended?;
     // Figures come before the state, so that every trial that is done has them.
-    draw(folder, file, status, &ended)?;
+    draw(folder, file, (config, &data), status, &ended)?;
     Ok(ended)
 }
 
-/// Draws the trial's figures unless it is only interrupted, and removes the spare checkpoint of a finished trial.
-fn draw(folder: &TrialStore, file: TrialFile, status: &TrialStatus, ended: &End) -> Result<()> {
+/// Draws the trial's figures, and copies the images on which it errs most, unless it is only interrupted; removes the spare
+/// checkpoint of a finished trial.
+fn draw(
+    folder: &TrialStore,
+    file: TrialFile,
+    (config, data): (&TrialConfig, &Data),
+    status: &TrialStatus,
+    ended: &End,
+) -> Result<()> {
     if *ended != End::Stopped {
         let state = if *ended == End::Finished { State::Done } else { status.state };
-        let seed = file.seed();
-        let records = TrialRecords {
+        let mut records = TrialRecords {
             objective: file.objective(),
-            axes: file.axes,
+            axes: file.axes.clone(),
             unit: file.unit,
-            dataset_hash: file.dataset_hash,
+            dataset_hash: file.dataset_hash.clone(),
             epochs: folder.epochs()?,
             landmarks: folder.landmarks()?,
-            images: file.images,
-            ..TrialRecords::new(file.trial, seed, TrialStatus { state, ..status.clone() })
+            images: file.images.clone(),
+            ..TrialRecords::new(file.trial.clone(), file.seed(), TrialStatus { state, ..status.clone() })
         };
+        match images::worst(config, data, &records, &folder.sweep().images()) {
+            Ok(worst) => records.images.extend(worst),
+            // What is trained is not lost because the data set can no longer be read.
+            Err(error) => folder.log(&format!("the images of greatest error are not copied: {error}"))?,
+        }
+        if records.images != file.images {
+            folder.write_trial_file(&TrialFile { images: records.images.clone(), ..file })?;
+        }
         report::write_trial(&records, &folder.sweep().images(), folder.folder())?;
     }
     if *ended == End::Finished { folder.remove_previous() } else { Ok(()) }

@@ -1,20 +1,14 @@
 //! Properties of a trial's data, recorded before it is trained.
 
-use std::collections::BTreeMap;
-
-use image::{DynamicImage, GrayImage, RgbImage};
 use sweep_core::error::{Error, Result};
-use sweep_data::channels::rgb;
-use sweep_data::{Split, short_hash};
 use sweep_experiment::records::TrialStatus;
-use sweep_experiment::store::{Root, TrialFile, TrialStore};
+use sweep_experiment::store::{TrialFile, TrialStore};
 use sweep_model::networks::weights::{self, Matching};
 use sweep_planning::config::TrialConfig;
 use sweep_training::train::Data;
 use toml::Table;
 
-/// Number of validation images to draw predictions on.
-const OVERLAY_IMAGES: usize = 6;
+use super::images;
 
 /// Checks that the data are those that the trial was planned on, and records their properties in `trial.toml` and the log, a
 /// few of the images, and the number of parameters in the status.
@@ -48,7 +42,7 @@ pub(super) fn prepare(
         untrained: data.coverage.untrained.clone(),
         unmeasured: data.coverage.unmeasured.clone(),
         weights: starting_weights(folder, before.weights.as_ref(), config, data)?,
-        images: copy_images(config, data, &before.images, &folder.sweep().images())?,
+        images: images::first(config, data, &before.images, &folder.sweep().images())?,
         ..file
     };
     if before != file {
@@ -76,42 +70,4 @@ fn starting_weights(
         }
     }
     Ok(Some(recorded))
-}
-
-/// Copies a few validation images to the results, because reports are drawn from records alone. Files are named by what they
-/// show: other data may have other images of the same names. Returns the files by the images' names; `before` are those of
-/// an earlier attempt.
-fn copy_images(
-    config: &TrialConfig,
-    data: &Data,
-    before: &BTreeMap<String, String>,
-    folder: &Root,
-) -> Result<BTreeMap<String, String>> {
-    if !before.is_empty() && before.values().all(|file| folder.has_file(file)) {
-        return Ok(before.clone());
-    }
-    let mut indices = data.dataset.indices(Split::Val);
-    indices.truncate(OVERLAY_IMAGES);
-    let mut files = BTreeMap::new();
-    for sample in config.dataset.open()?.originals(&indices)? {
-        let mut hasher = blake3::Hasher::new();
-        for side in [sample.size.height, sample.size.width] {
-            hasher.update(&(side as u64).to_le_bytes());
-        }
-        let file = format!("{}.png", short_hash(&hasher.update(&sample.pixels).finalize()));
-        if !folder.has_file(&file) {
-            let (width, height) = (sample.size.width as u32, sample.size.height as u32);
-            let image = if sample.pixels.len() > sample.size.area() {
-                RgbImage::from_raw(width, height, rgb(&sample.pixels, sample.size.area())).map(DynamicImage::ImageRgb8)
-            } else {
-                GrayImage::from_raw(width, height, sample.pixels).map(DynamicImage::ImageLuma8)
-            };
-            let mut bytes = std::io::Cursor::new(Vec::new());
-            let encoded = image.map(|image| image.write_to(&mut bytes, image::ImageFormat::Png));
-            let Some(Ok(())) = encoded else { continue };
-            folder.write(&file, bytes.get_ref())?;
-        }
-        files.insert(sample.image, file);
-    }
-    Ok(files)
 }
