@@ -29,6 +29,7 @@ pub(super) fn ranking(view: &SweepView<'_>, effects: &[(Finding, Difference)]) -
     let pairs: Vec<(f64, f64)> = ranked.iter().map(|(g, table)| (table.mean(), reference(*g))).collect();
     let against = against(view, &ranked, effects);
     let corrected = corrected(view, &ranked, &against);
+    let rival = against.iter().position(is_equal);
     let statement = Statement::Ranking {
         best: view.groups[best].label.clone(),
         measured_mm: corrected.map(|_| ranked[0].1.mean()),
@@ -36,10 +37,8 @@ pub(super) fn ranking(view: &SweepView<'_>, effects: &[(Finding, Difference)]) -
         least_loss: view.groups[least_loss].label.clone(),
         comparable: kinds.iter().all(|kind| *kind == kinds[0]),
         reference_tau: tau_b(&pairs),
-        seeds_to_decide: ranked.get(1).zip(against.first()).and_then(|((next, _), of)| {
-            let of = of.as_ref().filter(|of| of.p_adjusted >= super::ALPHA)?;
-            seeds_to_decide(view, [best, *next], of)
-        }),
+        rival: rival.map(|at| view.groups[ranked[at + 1].0].label.clone()),
+        seeds_to_decide: rival.and_then(|at| seeds_to_decide(view, [best, ranked[at + 1].0], against[at].as_ref()?)),
     };
     let rows = SourceRecords { file: "landmarks.csv", select: view.select("error_mm"), trials: Vec::new() };
     let mut finding = Finding::new("ranking".into(), Topic::Ranking, statement, rows);
@@ -63,16 +62,19 @@ pub(super) fn ranking(view: &SweepView<'_>, effects: &[(Finding, Difference)]) -
             note,
         });
     }
-    if let Some(Some(next)) = against.first() {
-        // It is ahead of all others, or of none.
-        let worst = against.iter().map(|of| of.as_ref().map_or(1.0, |of| of.p_adjusted)).fold(0.0, f64::max);
+    // The rival decides whether it is ahead of all others; without one, so does the next.
+    if let Some(Some(next)) = against.get(rival.unwrap_or(0)) {
+        let worst = match rival {
+            Some(_) => next.p_adjusted,
+            None => against.iter().flatten().map(|of| of.p_adjusted).fold(0.0, f64::max),
+        };
         finding.caveats.extend(seed_caveat(next.estimate.n.seeds));
         finding.p_value = Some(next.p);
         finding.p_adjusted = Some(worst);
         finding.tests = against.len();
         finding.verdict = family::verdict(worst, next.knows_training_noise);
         finding.estimate = Some(next.estimate.clone());
-        let equals = against.iter().filter(|of| of.as_ref().is_none_or(|of| of.p_adjusted >= super::ALPHA)).count();
+        let equals = against.iter().filter(|of| is_equal(of)).count();
         finding.caveats.push(match equals {
             0 => "Every other configuration is shown to be worse.".to_owned(),
             n => format!(
@@ -99,6 +101,11 @@ struct Comparison {
     knows_training_noise: bool,
     /// Level of its test.
     level: f64,
+}
+
+/// Whether it is not shown to be worse.
+fn is_equal(of: &Option<Comparison>) -> bool {
+    of.as_ref().is_none_or(|of| of.p_adjusted >= super::ALPHA)
 }
 
 /// See [`Statement::Ranking`].
@@ -160,7 +167,6 @@ fn corrected(view: &SweepView<'_>, ranked: &[(usize, Crossed)], against: &[Optio
     let terms: Vec<(usize, f64)> = ranked.iter().map(|(g, _)| (*g, 1.0)).collect();
     let tables: Vec<Crossed> = view.errors.terms(&terms, MRE)?.into_iter().map(|(_, table)| table).collect();
     let error = best_of_many(&tables, 0).filter(|error| *error > ranked[0].1.mean())?;
-    let is_equal = |of: &Option<Comparison>| of.as_ref().is_none_or(|of| of.p_adjusted >= super::ALPHA);
     let equal = against.iter().map(is_equal);
     let candidates: Vec<Crossed> =
         [true].into_iter().chain(equal).zip(tables).filter_map(|(is_equal, table)| is_equal.then_some(table)).collect();

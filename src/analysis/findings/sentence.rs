@@ -46,8 +46,9 @@ pub(super) fn sentence(finding: &Finding, unit: ErrorUnit) -> String {
             trends::sentence(finding, (axis, *configurations), *shape, best.as_ref(), unit)
         }
         Statement::Interaction { factor, values, other, at } => interaction(finding, [factor, other], values, at, unit),
-        Statement::Ranking { best, runner_up, least_loss, comparable, reference_tau, .. } => {
-            ranking(finding, [best, least_loss], runner_up.as_deref(), *comparable, *reference_tau, unit)
+        Statement::Ranking { best, runner_up, rival, least_loss, comparable, reference_tau, .. } => {
+            let next = rival.as_deref().or(runner_up.as_deref());
+            ranking(finding, [best, least_loss], next, *comparable, *reference_tau, unit)
         }
         Statement::Agreement { agree, reverse, trials, mean_tau, tested } => {
             agreement(finding, [*agree, *reverse, *trials, *tested], *mean_tau)
@@ -257,7 +258,7 @@ fn interaction(
 fn ranking(
     finding: &Finding,
     [best, least_loss]: [&str; 2],
-    runner_up: Option<&str>,
+    next: Option<&str>,
     comparable: bool,
     reference_tau: f64,
     unit: ErrorUnit,
@@ -266,7 +267,7 @@ fn ranking(
         format!(" at {} {unit}{}", mm(p.estimate.point), within(&p.estimate, mm, &sign(unit)))
     });
     let mut sentences = vec![format!("Least landmark error: {best}{error}.")];
-    if let (Some(next), Some(e)) = (runner_up, &finding.estimate) {
+    if let (Some(next), Some(e)) = (next, &finding.estimate) {
         let ends = within(e, change, &sign(unit));
         let others = if finding.parts.len() > 2 { "all others" } else { "the other" };
         sentences.push(match finding.verdict {
@@ -277,7 +278,7 @@ fn ranking(
                 mm(e.point),
                 tested(finding)
             ),
-            _ => format!("It is not shown to be ahead of {others}: {next}, the next, has {} {unit} more{ends}{}.", mm(e.point), tested(finding)),
+            _ => format!("It is not shown to be ahead of {next}, which has {} {unit} more{ends}{}.", mm(e.point), tested(finding)),
         });
     }
     if finding.parts.len() > 1 {

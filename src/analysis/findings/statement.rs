@@ -92,6 +92,8 @@ pub enum Statement {
         best: String,
         /// Second best configuration.
         runner_up: Option<String>,
+        /// The best of those that are not shown to be worse; none if all are, or there is no other.
+        rival: Option<String>,
         /// The best's error as measured, before it is corrected for having been picked; none where it is not corrected.
         measured_mm: Option<f64>,
         /// Configuration of least validation loss.
@@ -100,8 +102,8 @@ pub enum Statement {
         comparable: bool,
         /// τ-b between landmark error and the reference loss across configurations.
         reference_tau: f64,
-        /// Seeds with which a study like this finds a difference as large as that to the second best, four times in five; none
-        /// if it is found already, training noise is unknown, or no number of seeds suffices on so many images.
+        /// Seeds with which a study like this finds a difference as large as that to the rival, four times in five; none without a
+        /// rival, where training noise is unknown, and where no number of seeds suffices on so many images.
         seeds_to_decide: Option<usize>,
     },
     /// Loss and error over epochs and across trials.

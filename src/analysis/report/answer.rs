@@ -58,7 +58,7 @@ impl Answer {
 /// The answer; `None` while no configuration has been compared.
 pub(super) fn answer(sweep: &SweepRecords, groups: &[Group<'_>], findings: &[Finding]) -> Option<Answer> {
     let ranking = findings.iter().find(|finding| matches!(finding.statement, Statement::Ranking { .. }))?;
-    let Statement::Ranking { best, measured_mm, runner_up, least_loss, comparable, seeds_to_decide, .. } =
+    let Statement::Ranking { best, measured_mm, runner_up, rival, least_loss, comparable, seeds_to_decide, .. } =
         &ranking.statement
     else {
         return None;
@@ -67,7 +67,7 @@ pub(super) fn answer(sweep: &SweepRecords, groups: &[Group<'_>], findings: &[Fin
     let first = ranking.parts.first()?;
     let ends = within(&first.estimate, mm, &format!(" {unit}"));
     let error = format!("{} {unit}{ends}", mm(first.estimate.point));
-    let (strength, sentence) = match (runner_up, &ranking.estimate) {
+    let (strength, sentence) = match (rival.as_ref().or(runner_up.as_ref()), &ranking.estimate) {
         (Some(next), Some(ahead)) => {
             let by = amount(ahead.point.abs(), unit);
             let others = if ranking.parts.len() > 2 { "every other configuration" } else { "the other" };
@@ -92,7 +92,7 @@ pub(super) fn answer(sweep: &SweepRecords, groups: &[Group<'_>], findings: &[Fin
                             "If the difference is as large as that, {seeds} seeds in place of {now} would show it four times in five."
                         ),
                         (None, _) => {
-                            "No number of seeds would show a difference as small on so many images.".to_owned()
+                            "No number of seeds would show so small a difference: that takes more images.".to_owned()
                         }
                     };
                     let sentence = format!(

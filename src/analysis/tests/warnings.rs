@@ -153,3 +153,27 @@ fn errors_are_called_missing_only_where_they_are() {
     }
     assert!(!missing(&records));
 }
+
+#[test]
+fn the_answer_names_the_configuration_that_may_be_as_good() {
+    // The next is worse beyond chance; one further away scatters so much that nobody knows.
+    let errors = |seed: u64| {
+        [
+            ("nll", 1.0 + 0.02 * noise(seed)),
+            ("huber", 2.0 + 0.02 * noise(seed + 9)),
+            ("l1", [1.5, 6.0, 3.0][seed as usize]),
+        ]
+    };
+    let trials =
+        (0..3).flat_map(|seed| errors(seed).map(|(loss, error)| trial(&[("loss.name", loss)], seed, error, 1e-3)));
+    let records = sweep(trials.collect());
+    let found = findings(&records);
+    let ranking = of(&found, "ranking");
+    let Statement::Ranking { runner_up, rival, .. } = &ranking.statement else { panic!("no ranking") };
+    assert_eq!((runner_up.as_deref(), rival.as_deref()), (Some("huber"), Some("l1")));
+    assert_eq!(ranking.verdict, Verdict::NoEvidence, "{}", ranking.sentence);
+    assert!(ranking.parts[1].p_adjusted.unwrap() < 0.05 && ranking.parts[2].p_adjusted.unwrap() >= 0.05);
+    assert!(ranking.sentence.contains("not shown to be ahead of l1, which has"), "{}", ranking.sentence);
+    let answer = crate::report::Answer::of(&records, &found).unwrap();
+    assert!(answer.sentence.contains("not shown to be better than l1 (by"), "{}", answer.sentence);
+}
