@@ -127,7 +127,12 @@ pub struct Interaction {
 fn connects_all(groups: &[Group<'_>], factor: &Factor) -> bool {
     let differences = differences(groups, factor);
     let compared: BTreeSet<usize> = differences.iter().flat_map(|of| of.terms.iter().map(|term| term.0)).collect();
-    factor.axes.len() == 1 && compared.len() == groups.iter().filter(|group| group.done().next().is_some()).count()
+    factor.axes.len() == 1 && compared.len() == ended(groups)
+}
+
+/// Number of groups with a trial that ran to its last epoch.
+fn ended(groups: &[Group<'_>]) -> usize {
+    groups.iter().filter(|group| group.done().next().is_some()).count()
 }
 
 /// These axes as one factor.
@@ -160,13 +165,14 @@ pub fn factors(groups: &[Group<'_>]) -> Vec<Factor> {
             factors.push(joint);
         }
     }
-    // Points that no single axis connects are compared by all axes at once.
+    // Points that no single axis connects are compared by all axes at once, when they have ended.
+    let ended = ended(groups);
     let connected: BTreeSet<usize> = factors
         .iter()
         .flat_map(|f| differences(groups, f))
         .flat_map(|difference| difference.terms.into_iter().map(|t| t.0))
         .collect();
-    if groups.len() > 1 && connected.len() < groups.len() {
+    if ended > 1 && connected.len() < ended {
         let all_axes = factor(groups, groups[0].axes().iter().map(|(key, _)| key.clone()).collect());
         factors.retain(|f| f.axes.len() < all_axes.axes.len());
         factors.push(all_axes);

@@ -177,3 +177,14 @@ fn the_answer_names_the_configuration_that_may_be_as_good() {
     let answer = crate::report::Answer::of(&records, &found).unwrap();
     assert!(answer.sentence.contains("not shown to be better than l1 (by"), "{}", answer.sentence);
 }
+
+#[test]
+fn what_has_not_ended_makes_no_comparison_twice() {
+    let mut records = grid(2, |loss, _, seed| if loss == "l1" { 2.0 } else { 1.0 } + 0.1 * noise(seed));
+    for trial in records.trials.iter_mut().filter(|trial| trial.id.starts_with('4')) {
+        trial.status.state = State::Running;
+    }
+    let found = findings(&records);
+    let effects: Vec<&str> = found.iter().filter(|f| f.topic == Topic::Effects).map(|f| f.id.as_str()).collect();
+    assert_eq!(effects, ["effect/loss.name/l1/smooth-l1"]);
+}
