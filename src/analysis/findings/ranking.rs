@@ -29,7 +29,7 @@ pub(super) fn ranking(view: &SweepView<'_>, effects: &[(Finding, Difference)]) -
     let pairs: Vec<(f64, f64)> = ranked.iter().map(|(g, table)| (table.mean(), reference(*g))).collect();
     let against = against(view, &ranked, effects);
     let corrected = corrected(view, &ranked, &against);
-    let rival = against.iter().position(is_equal);
+    let rival = against.iter().position(|of| is_equal(of.as_ref()));
     let statement = Statement::Ranking {
         best: view.groups[best].label.clone(),
         measured_mm: corrected.map(|_| ranked[0].1.mean()),
@@ -74,7 +74,7 @@ pub(super) fn ranking(view: &SweepView<'_>, effects: &[(Finding, Difference)]) -
         finding.tests = against.len();
         finding.verdict = family::verdict(worst, next.knows_training_noise);
         finding.estimate = Some(next.estimate.clone());
-        let equals = against.iter().filter(|of| is_equal(of)).count();
+        let equals = against.iter().filter(|of| is_equal(of.as_ref())).count();
         finding.caveats.push(match equals {
             0 => "Every other configuration is shown to be worse.".to_owned(),
             n => format!(
@@ -104,8 +104,8 @@ struct Comparison {
 }
 
 /// Whether it is not shown to be worse.
-fn is_equal(of: &Option<Comparison>) -> bool {
-    of.as_ref().is_none_or(|of| of.p_adjusted >= super::ALPHA)
+fn is_equal(of: Option<&Comparison>) -> bool {
+    of.is_none_or(|of| of.p_adjusted >= super::ALPHA)
 }
 
 /// See [`Statement::Ranking`].
@@ -167,7 +167,7 @@ fn corrected(view: &SweepView<'_>, ranked: &[(usize, Crossed)], against: &[Optio
     let terms: Vec<(usize, f64)> = ranked.iter().map(|(g, _)| (*g, 1.0)).collect();
     let tables: Vec<Crossed> = view.errors.terms(&terms, MRE)?.into_iter().map(|(_, table)| table).collect();
     let error = best_of_many(&tables, 0).filter(|error| *error > ranked[0].1.mean())?;
-    let equal = against.iter().map(is_equal);
+    let equal = against.iter().map(|of| is_equal(of.as_ref()));
     let candidates: Vec<Crossed> =
         [true].into_iter().chain(equal).zip(tables).filter_map(|(is_equal, table)| is_equal.then_some(table)).collect();
     Some((error, reach_of_best(&candidates, 0)))
