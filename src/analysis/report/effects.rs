@@ -16,7 +16,7 @@ use crate::findings::{Finding, Statement, Topic, Verdict};
 use crate::format::{change, signed};
 
 const ROW_HEIGHT: f64 = 44.0;
-/// Greatest number of rows; the report's table has the rest.
+/// Greatest number of rows; the findings have the rest.
 const MAX_ROWS: usize = 30;
 
 struct EffectRow {
@@ -27,14 +27,19 @@ struct EffectRow {
     verdict: Option<Verdict>,
 }
 
-/// A row per difference and interaction, those of single settings below their average; `None` without any.
+/// A row per difference and interaction, those of single settings below their average if there is room; `None` without any.
 pub(super) fn draw(findings: &[Finding], unit: ErrorUnit) -> Option<Figure> {
     let mut rows: Vec<EffectRow> = findings.iter().flat_map(effect_rows).collect();
     if rows.is_empty() {
         return None;
     }
-    let left_out = rows.len().saturating_sub(MAX_ROWS);
-    rows.truncate(MAX_ROWS);
+    let all = rows.len();
+    if all > MAX_ROWS {
+        // Every axis is worth more than every setting of one.
+        rows.retain(|row| row.verdict.is_some());
+        rows.truncate(MAX_ROWS);
+    }
+    let left_out = all - rows.len();
     let note = if left_out > 0 { format!(" Not shown: {left_out} more.") } else { String::new() };
     let has_settings = rows.iter().any(|row| row.verdict.is_none());
     let settings = if has_settings { " Small markers: single settings of the other axes." } else { "" };
