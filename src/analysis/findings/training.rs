@@ -32,9 +32,10 @@ pub(super) fn collapse(view: &SweepView<'_>) -> Option<Finding> {
         (Vec::new(), Vec::new(), Vec::new(), Vec::new(), 0);
     let mut parts = Vec::new();
     for group in &view.groups {
-        let last: Vec<f64> =
-            group.trials.iter().filter_map(|t| ratios(t)).filter_map(|c| Some(c.ratios.last()?.1.ln())).collect();
-        let trainings = || group.trials.iter().flat_map(|t| t.trainings());
+        // What still trains has not ended anywhere.
+        let ended = || group.trials.iter().copied().filter(|trial| trial.status.state.is_settled());
+        let last: Vec<f64> = ended().filter_map(ratios).filter_map(|c| Some(c.ratios.last()?.1.ln())).collect();
+        let trainings = || ended().flat_map(TrialRecords::trainings);
         let mut explained: Option<f64> = None;
         // Each training by itself: in the mean of its folds a collapsed one would be hidden.
         for trial in trainings() {
@@ -57,11 +58,13 @@ pub(super) fn collapse(view: &SweepView<'_>) -> Option<Finding> {
                 estimate: exponential(&student(&last)),
                 unit: Unit::Share,
                 p_adjusted: None,
-                note: explained.map_or_else(String::new, |explained| {
-                    format!(
+                note: explained.map_or_else(String::new, |explained| match explained {
+                    // Further off than the mean shape for every image would be.
+                    ..0.0 => "none of the scatter of the truth about the mean shape explained".to_owned(),
+                    _ => format!(
                         "of the scatter of the truth about the mean shape, {:.0} % explained at least",
                         100.0 * explained
-                    )
+                    ),
                 }),
             });
         }

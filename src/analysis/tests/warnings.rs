@@ -188,3 +188,16 @@ fn what_has_not_ended_makes_no_comparison_twice() {
     let effects: Vec<&str> = found.iter().filter(|f| f.topic == Topic::Effects).map(|f| f.id.as_str()).collect();
     assert_eq!(effects, ["effect/loss.name/l1/smooth-l1"]);
 }
+
+#[test]
+fn a_trial_that_still_trains_has_not_ended_at_any_loss() {
+    let mut records =
+        sweep(vec![trial(&[("loss.name", "l1")], 0, 2.0, 10.0), trial(&[("loss.name", "mse")], 0, 2.0, 10.0)]);
+    let above = |records: &SweepRecords| match &of(&findings(records), "collapse").statement {
+        Statement::Collapse { above_zero, trials, .. } => (above_zero.len(), *trials),
+        _ => panic!("no collapse"),
+    };
+    assert_eq!(above(&records), (2, 2));
+    records.trials[1].status.state = State::Running;
+    assert_eq!(above(&records), (1, 1));
+}
