@@ -27,10 +27,8 @@ impl Factor {
         values.join(" · ")
     }
 
-    /// The group's values on all other axes.
     fn context(&self, group: &Group<'_>) -> Vec<String> {
-        let other = group.axes().iter().filter(|(key, _)| !self.axes.contains(key));
-        other.map(|(_, value)| value.clone()).collect()
+        context(group, &self.axes)
     }
 }
 
@@ -133,6 +131,11 @@ fn connects_all(groups: &[Group<'_>], factor: &Factor) -> bool {
 /// Number of groups with a trial that ran to its last epoch.
 fn ended(groups: &[Group<'_>]) -> usize {
     groups.iter().filter(|group| group.done().next().is_some()).count()
+}
+
+/// The group's values on all axes but these.
+pub(crate) fn context(group: &Group<'_>, axes: &[String]) -> Vec<String> {
+    group.axes().iter().filter(|(key, _)| !axes.contains(key)).map(|(_, value)| value.clone()).collect()
 }
 
 /// These axes as one factor.

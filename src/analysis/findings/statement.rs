@@ -70,9 +70,9 @@ pub enum Statement {
         axis: String,
         /// Number of configurations.
         configurations: usize,
-        /// How the error goes along it; `None` for values that are no numbers, and with too few configurations.
+        /// The direction of the error along it; `None` if the values are not numbers or the configurations are too few.
         shape: Option<Shape>,
-        /// How many configurations are the best quarter, and the least and greatest of their values, if these are numbers.
+        /// The size of the best quarter of the configurations, and the least and greatest of their values, if these are numbers.
         best: Option<(usize, [String; 2])>,
     },
     /// An effect depends on another axis.

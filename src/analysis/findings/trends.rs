@@ -1,12 +1,11 @@
-//! What an axis of many values does, and axes that a search drew together: how far the order of the configurations' errors
-//! follows the axis. No two values of it are compared.
+//! Axes of many values, and axes that a search drew together: each finding measures how closely the order of the errors follows
+//! the axis. It compares no two values.
 
 use super::sentence::tested as after_correction;
 use super::{Finding, Part, SourceRecords, Statement, SweepView, Topic, Unit, Verdict, family};
-use crate::effects::{Along, Difference};
+use crate::effects::{Along, Difference, context};
 use crate::errors::MRE;
 use crate::format::{counted, mm};
-use crate::groups::Group;
 use crate::statistics::{Count, Estimate, Explained, Explaining, Method, Shape, explained, quantile_of};
 use sweep_core::units::ErrorUnit;
 
@@ -18,6 +17,8 @@ pub(super) struct Trend {
     axis: String,
     /// Groups and their mean errors.
     points: Vec<(usize, f64)>,
+    /// The points' values on the axis, if all are numbers.
+    numbers: Option<Vec<f64>>,
     explained: Option<Explained>,
     /// Why nothing is tested.
     untested: Option<&'static str>,
@@ -34,7 +35,7 @@ impl Trend {
     fn of(view: &SweepView<'_>, along: &Along, points: Vec<(usize, f64)>) -> Self {
         let axis = along.axis.as_str();
         let errors: Vec<f64> = points.iter().map(|point| point.1).collect();
-        let setting = |g: usize| along.in_settings.then(|| context(&view.groups[g], axis));
+        let setting = |g: usize| along.in_settings.then(|| context(&view.groups[g], std::slice::from_ref(&along.axis)));
         let strata = of_kind(&points, setting);
         let numbers = numbers(view, axis, &points);
         let kinds = of_kind(&points, |g| view.groups[g].value(axis).unwrap_or_default());
@@ -44,6 +45,7 @@ impl Trend {
             axis: axis.to_owned(),
             explained: enough.then(|| explained(&errors, by, &strata, 0)).flatten(),
             points,
+            numbers,
             untested: along.untested,
         }
     }
@@ -65,8 +67,7 @@ pub(super) fn findings(view: &SweepView<'_>, trends: &[Trend], effects: &[(Findi
 }
 
 fn finding(view: &SweepView<'_>, trend: &Trend, tests: usize) -> Finding {
-    let Trend { axis, points, explained, untested } = trend;
-    let numbers = numbers(view, axis, points);
+    let Trend { axis, points, numbers, explained, untested } = trend;
     let statement = Statement::Trend {
         axis: axis.clone(),
         configurations: points.len(),
@@ -122,12 +123,7 @@ fn of_kind<K: PartialEq>(points: &[(usize, f64)], kind: impl Fn(usize) -> K) -> 
     points.iter().map(|(g, _)| place(kind(*g))).collect()
 }
 
-/// The group's values on the other axes.
-fn context(group: &Group<'_>, axis: &str) -> Vec<String> {
-    group.axes().iter().filter(|(key, _)| key != axis).map(|(_, value)| value.clone()).collect()
-}
-
-/// How many configurations are the best quarter, and the least and greatest of their values.
+/// The size of the best quarter of the configurations, and the least and greatest of their values.
 fn best(view: &SweepView<'_>, axis: &str, points: &[(usize, f64)], numbers: &[f64]) -> (usize, [String; 2]) {
     let mut order: Vec<usize> = (0..points.len()).collect();
     order.sort_by(|a, b| points[*a].1.total_cmp(&points[*b].1));

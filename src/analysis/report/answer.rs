@@ -36,7 +36,7 @@ pub struct Answer {
     pub leaderboard: TextTable,
     /// How many configurations the leaderboard leaves out.
     pub left_out: usize,
-    /// What the leaderboard's errors are.
+    /// Sentences that explain the leaderboard's errors.
     about_errors: Vec<String>,
 }
 

@@ -90,7 +90,7 @@ pub(super) fn draw(findings: &[Finding], unit: ErrorUnit) -> Option<Figure> {
     Some(figure)
 }
 
-/// How a verdict is drawn.
+/// The appearance of a verdict.
 struct Look {
     words: &'static str,
     marker: Marker,
