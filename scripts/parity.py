@@ -141,6 +141,8 @@ def write_fixtures():
     fixture("unetpp-deep", 3, {"name": "unet++", "filters": [3, 5, 7], "deep_supervision": True}, (2, 1, 13, 22), 2)
     fixture("unet", 4, {"name": "unet", "filters": [8, 16]}, (4, 1, 16, 12), 3)
     fixture("unet-odd", 5, {"name": "unet", "filters": [4, 6, 8, 10]}, (1, 2, 21, 19), 2)
+    transposed = {"name": "unet", "filters": [4, 6, 8, 10], "upsampling": "transposed"}
+    fixture("unet-transposed", 81, transposed, (2, 1, 21, 18), 2)
     group = {"name": "group", "groups": 2}
     fixture("unetpp-group", 6, {"name": "unet++", "filters": [4, 6, 8], "norm": group}, (2, 2, 13, 18), 2)
     fixture("unet-group", 7, {"name": "unet", "filters": [4, 8], "norm": {"name": "group", "groups": 4}}, (1, 1, 17, 12), 3)

@@ -139,15 +139,25 @@ class Up(nn.Module):
         return F.leaky_relu(self.norm(self.conv(x)), 0.01, inplace=True)
 
 
+class TransposedUp(nn.Module):
+    def __init__(self, inputs, outputs):
+        super().__init__()
+        self.conv = nn.ConvTranspose2d(inputs, outputs, 2, stride=2)
+
+    def forward(self, x, like):
+        return self.conv(x, output_size=like.shape[-2:])
+
+
 class UNet(nn.Module):
-    def __init__(self, channels, landmarks, filters, norm={"name": "none"}, head=None):
+    def __init__(self, channels, landmarks, filters, norm={"name": "none"}, head=None, upsampling="nearest"):
         super().__init__()
         add_head(self, head, landmarks)
         self.levels = len(filters)
         for level, outputs in enumerate(filters):
             self.add_module(f"encoder{level}", Block(filters[level - 1] if level > 0 else channels, outputs, norm))
         for level in reversed(range(self.levels - 1)):
-            self.add_module(f"up{level}", Up(filters[level + 1], filters[level], norm))
+            sizes = (filters[level + 1], filters[level])
+            self.add_module(f"up{level}", TransposedUp(*sizes) if upsampling == "transposed" else Up(*sizes, norm))
             self.add_module(f"decoder{level}", Block(2 * filters[level], filters[level], norm))
         self.final = nn.Conv2d(filters[0], landmarks, 1)
 

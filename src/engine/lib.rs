@@ -126,7 +126,11 @@ pub const STALE: &str = "a forward pass can be differentiated once, and only bef
 /// Checks that every normalisation has more than one value to measure, because a variance needs two.
 fn check_norms(graph: &Graph, sizes: &[Size], images: usize, mode: Mode) -> Result<()> {
     for (node, size) in graph.nodes().iter().zip(sizes) {
-        let Node::Convolution { channels, norm: Some(norm), .. } = node else { continue };
+        let (Node::Convolution { channels, norm: Some(norm), .. }
+        | Node::TransposedConvolution { channels, norm: Some(norm), .. }) = node
+        else {
+            continue;
+        };
         let measured = mode == Mode::Train || norm.kind != NormKind::Batch;
         if measured && norm.values(images, *channels, size.area()) < 2 {
             let remedy = match norm.kind {

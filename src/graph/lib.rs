@@ -107,6 +107,14 @@ impl ParameterSpec {
     }
 }
 
+/// Whether the groups of a normalisation, if there are any, divide the channels.
+fn divides(norm: Option<&Norm>, channels: usize) -> bool {
+    match norm.map(|norm| norm.kind) {
+        Some(NormKind::Group { groups }) => channels.is_multiple_of(groups),
+        Some(NormKind::Batch) | None => true,
+    }
+}
+
 /// A network. Build it node by node; `heads` are its outputs, the last being the prediction.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Graph {
@@ -128,23 +136,23 @@ impl Graph {
     /// not a user's.
     pub fn push(&mut self, node: Node) -> NodeId {
         let id = NodeId(self.nodes.len());
-        assert!(node.inputs().iter().all(|input| *input < id), "a node reads only earlier nodes");
+        assert!(node.inputs().iter().chain(&node.like()).all(|read| *read < id), "a node reads only earlier nodes");
         match &node {
             Node::Convolution { input, channels, kernel, stride, dilation, depthwise, norm, .. } => {
                 assert!(kernel % 2 == 1 && (1..=2).contains(stride), "a kernel is odd, a stride 1 or 2");
                 assert!(*dilation > 0, "taps are at least a pixel apart");
                 if *depthwise {
-                    let segments = self.segments(*input);
-                    let is_aligned = segments.iter().rev().skip(1).all(|channels| channels % BLOCK == 0);
-                    assert!(
-                        segments.iter().sum::<usize>() == *channels && is_aligned,
-                        "as many channels, in whole blocks"
-                    );
+                    let is_aligned = self.channels(*input) == *channels && self.is_aligned(*input);
+                    assert!(is_aligned, "as many channels, in whole blocks");
                 }
-                if let Some(NormKind::Group { groups }) = norm.as_ref().map(|norm| norm.kind) {
-                    assert!(groups > 0 && channels % groups == 0, "groups divide the channels");
-                }
+                assert!(divides(norm.as_ref(), *channels), "groups divide the channels");
             }
+            Node::TransposedConvolution { input, channels, kernel, norm, .. } => {
+                assert!(*kernel > 1, "a kernel that reaches every pixel");
+                assert!(self.is_aligned(*input), "channels in whole blocks");
+                assert!(divides(norm.as_ref(), *channels), "groups divide the channels");
+            }
+            Node::LayerNorm { input, .. } => assert!(self.is_single(*input), "one map"),
             Node::MaxPool { side, .. } => assert!((2..=3).contains(side), "a window has 2×2 or 3×3 pixels"),
             Node::Combine { inputs: [a, b], .. } => assert!(self.can_combine(*a, *b), "two maps, cut alike"),
             Node::Gate { inputs: [map, gate], gating: Gating::Channel } => {
@@ -163,11 +171,36 @@ impl Graph {
         id
     }
 
+    /// Appends a layer normalisation over channels with its parameters, PyTorch's `LayerNorm`: `NAME.weight` and
+    /// `NAME.bias`, a number each for every channel; files may hold them as `[channels]`.
+    ///
+    /// # Panics
+    /// When the input is a concatenation, or made of one.
+    pub fn push_layer_norm(&mut self, input: NodeId, name: &str, epsilon: f64) -> NodeId {
+        let channels = self.channels(input);
+        let normal = self.push(Node::LayerNorm { input, epsilon });
+        self.push(Node::Convolution {
+            input: normal,
+            name: name.to_owned(),
+            channels,
+            kernel: 1,
+            stride: 1,
+            dilation: 1,
+            depthwise: true,
+            bias: true,
+            start: Start::One,
+            norm: None,
+            activation: Activation::Identity,
+        })
+    }
+
     /// The same graph with a prefix before every parameter's name, for a graph that is one of several.
     #[must_use]
     pub fn prefixed(mut self, prefix: &str) -> Self {
         for node in &mut self.nodes {
-            let Node::Convolution { name, norm, .. } = node else { continue };
+            let (Node::Convolution { name, norm, .. } | Node::TransposedConvolution { name, norm, .. }) = node else {
+                continue;
+            };
             name.insert_str(0, prefix);
             if let Some(norm) = norm {
                 norm.name.insert_str(0, prefix);
@@ -203,11 +236,14 @@ impl Graph {
     #[must_use]
     pub fn channels(&self, id: NodeId) -> usize {
         match self.node(id) {
-            Node::Input { channels } | Node::Convolution { channels, .. } => *channels,
+            Node::Input { channels }
+            | Node::Convolution { channels, .. }
+            | Node::TransposedConvolution { channels, .. } => *channels,
             Node::MaxPool { input, .. }
             | Node::Upsample { input, .. }
             | Node::GlobalAveragePool { input }
             | Node::Smooth { input, .. }
+            | Node::LayerNorm { input, .. }
             | Node::Combine { inputs: [input, _], .. }
             | Node::Gate { inputs: [input, _], .. } => self.channels(*input),
             Node::Concatenate { inputs } => inputs.iter().map(|i| self.channels(*i)).sum(),
@@ -218,11 +254,14 @@ impl Graph {
     #[must_use]
     pub fn segments(&self, id: NodeId) -> Vec<usize> {
         match self.node(id) {
-            Node::Input { channels } | Node::Convolution { channels, .. } => vec![*channels],
+            Node::Input { channels }
+            | Node::Convolution { channels, .. }
+            | Node::TransposedConvolution { channels, .. } => vec![*channels],
             Node::MaxPool { input, .. }
             | Node::Upsample { input, .. }
             | Node::GlobalAveragePool { input }
             | Node::Smooth { input, .. }
+            | Node::LayerNorm { input, .. }
             | Node::Combine { inputs: [input, _], .. }
             | Node::Gate { inputs: [input, _], .. } => self.segments(*input),
             Node::Concatenate { inputs } => inputs.iter().flat_map(|i| self.segments(*i)).collect(),
@@ -236,20 +275,44 @@ impl Graph {
         is_map(a) && is_map(b) && self.segments(a) == self.segments(b)
     }
 
+    /// Whether a node's map is one map, not made of several.
+    fn is_single(&self, id: NodeId) -> bool {
+        !matches!(self.node(id), Node::Concatenate { .. }) && self.segments(id).len() == 1
+    }
+
+    /// Whether every channel of a node's map stands at its index among whole blocks.
+    fn is_aligned(&self, id: NodeId) -> bool {
+        self.segments(id).iter().rev().skip(1).all(|channels| channels % BLOCK == 0)
+    }
+
     /// Every parameter, in the order of the nodes.
     #[must_use]
     pub fn parameters(&self) -> Vec<ParameterSpec> {
         let mut specs = Vec::new();
         for node in &self.nodes {
-            let Node::Convolution { input, name, channels, kernel, depthwise, bias, start, norm, .. } = node else {
+            let (input, depthwise, transposed) = match node {
+                Node::Convolution { input, depthwise, .. } => (*input, *depthwise, false),
+                Node::TransposedConvolution { input, .. } => (*input, false, true),
+                _ => continue,
+            };
+            let (Node::Convolution { name, channels, kernel, bias, start, norm, .. }
+            | Node::TransposedConvolution { name, channels, kernel, bias, start, norm, .. }) = node
+            else {
                 continue;
             };
-            let (inputs, start) = (if *depthwise { 1 } else { self.channels(*input) }, *start);
-            let outputs = if *depthwise { 1 } else { *channels };
-            let [fan_in, fan_out] = [inputs, outputs].map(|channels| channels * kernel * kernel);
+            let start = *start;
+            let inputs = if depthwise { 1 } else { self.channels(input) };
+            let outputs = if depthwise { 1 } else { *channels };
+            let mut fans = [inputs, outputs].map(|channels| channels * kernel * kernel);
+            let mut shape = vec![*channels, inputs, *kernel, *kernel];
+            if transposed {
+                // PyTorch takes the second axis of a weight for the inputs, here too.
+                fans.reverse();
+                shape.swap(0, 1);
+            }
+            let [fan_in, fan_out] = fans;
             let mut add = |name: String, shape: Vec<usize>, role| specs.push(ParameterSpec { name, shape, role });
-            let weight = Role::Weight { start, fan_in, fan_out };
-            add(format!("{name}.weight"), vec![*channels, inputs, *kernel, *kernel], weight);
+            add(format!("{name}.weight"), shape, Role::Weight { start, fan_in, fan_out });
             if *bias {
                 add(format!("{name}.bias"), vec![*channels], Role::Bias { start, fan_in });
             }

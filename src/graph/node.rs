@@ -48,6 +48,9 @@ pub enum SmoothActivation {
     Sigmoid,
     /// `x · σ(x)`, also called swish (Elfwing et al. 2017, Ramachandran et al. 2017).
     Silu,
+    /// `x · Φ(x)` with the normal distribution function `Φ` (Hendrycks and Gimpel 2016); PyTorch's `GELU()`, without its
+    /// approximation by `tanh`.
+    Gelu,
 }
 
 /// Values of a map that are normalised together: brought to mean 0 and variance 1, then scaled and shifted per channel.
@@ -136,6 +139,8 @@ pub enum Start {
     HeOut,
     /// Uniform in ±√(6/(`fan_in` + `fan_out`)) (Glorot and Bengio 2010).
     Glorot,
+    /// Ones.
+    One,
 }
 
 /// One step of a network. Every map is `[B, C, H, W]`.
@@ -167,6 +172,31 @@ pub enum Node {
         /// `in` is then 1. The input has as many channels; each of its segments but the last has a multiple of
         /// [`BLOCK`](super::BLOCK).
         depthwise: bool,
+        /// Whether there is a bias.
+        bias: bool,
+        /// Initialisation of its parameters.
+        start: Start,
+        /// The normalisation, if there is one.
+        norm: Option<Norm>,
+        /// Activation of the result.
+        activation: Activation,
+    },
+    /// Convolution that doubles height and width: every pixel of the input adds its multiple of the kernel to the result,
+    /// two pixels from its neighbour's; then the normalisation, if there is one; then the activation. It is PyTorch's
+    /// `ConvTranspose2d` with stride 2, a padding of ⌊(kernel − 1)/2⌋ and the output padding that gives the size of
+    /// `like`; where none does, the last row or column is left out. Parameters are those of a convolution, but for `NAME.weight [in, channels, kernel, kernel]`.
+    /// Each of the input's segments but the last has a multiple of [`BLOCK`](super::BLOCK) channels.
+    TransposedConvolution {
+        /// Node it reads; half the size of `like`, rounded up or down.
+        input: NodeId,
+        /// Node whose size it takes.
+        like: NodeId,
+        /// Parameter prefix of the convolution.
+        name: String,
+        /// Output channels.
+        channels: usize,
+        /// Side of the kernel, at least 2.
+        kernel: usize,
         /// Whether there is a bias.
         bias: bool,
         /// Initialisation of its parameters.
@@ -221,6 +251,15 @@ pub enum Node {
         input: NodeId,
         /// The function.
         activation: SmoothActivation,
+    },
+    /// Brings the channels of every pixel to mean 0 and variance 1: layer normalisation (Ba et al. 2016) over channels,
+    /// as in `ConvNeXt`, without its parameters; [`Graph::push_layer_norm`](super::Graph::push_layer_norm) adds these. The
+    /// input is neither a concatenation nor made of one.
+    LayerNorm {
+        /// Node it reads.
+        input: NodeId,
+        /// Added to a variance before its root is taken.
+        epsilon: f64,
     },
     /// Product of a map and its gate, which has one value for many of the map's.
     Gate {
@@ -280,16 +319,33 @@ impl Node {
         self
     }
 
-    /// The nodes that this one reads, in order (`like` of an upsampling gives only its size and is not listed).
+    /// Whether it has parameters: a convolution, or a transposed one.
+    #[must_use]
+    pub fn is_convolution(&self) -> bool {
+        matches!(self, Self::Convolution { .. } | Self::TransposedConvolution { .. })
+    }
+
+    /// The node that gives this one only its size.
+    #[must_use]
+    pub fn like(&self) -> Option<NodeId> {
+        match self {
+            Self::Upsample { like, .. } | Self::TransposedConvolution { like, .. } => Some(*like),
+            _ => None,
+        }
+    }
+
+    /// The nodes that this one reads, in order, without [`like`](Self::like).
     #[must_use]
     pub fn inputs(&self) -> &[NodeId] {
         match self {
             Self::Input { .. } => &[],
             Self::Convolution { input, .. }
+            | Self::TransposedConvolution { input, .. }
             | Self::MaxPool { input, .. }
             | Self::Upsample { input, .. }
             | Self::GlobalAveragePool { input }
-            | Self::Smooth { input, .. } => std::slice::from_ref(input),
+            | Self::Smooth { input, .. }
+            | Self::LayerNorm { input, .. } => std::slice::from_ref(input),
             Self::Concatenate { inputs } => inputs,
             Self::Combine { inputs, .. } | Self::Gate { inputs, .. } => inputs,
         }

@@ -101,7 +101,9 @@ impl ParamStore {
                     normal(flat, &mut rng, spec.len(), (2.0 / fan_out as f64).sqrt());
                 }
                 Role::OfModule { values, .. } => values_of_module(flat, &mut rng, spec.len(), values),
-                Role::Scale | Role::RunningVariance => flat.resize(offset + spec.len(), 1.0),
+                Role::Weight { start: Start::One, .. } | Role::Scale | Role::RunningVariance => {
+                    flat.resize(offset + spec.len(), 1.0);
+                }
                 Role::Bias { .. } | Role::Shift | Role::RunningMean => flat.resize(offset + spec.len(), 0.0),
             }
             parameters.push(Parameter { spec, offset });
@@ -309,9 +311,15 @@ pub fn is_countable(shape: &[usize]) -> bool {
 fn difference(spec: &ParameterSpec, tensors: &BTreeMap<String, Tensor>) -> Option<String> {
     match tensors.get(&spec.name) {
         None => Some(format!("missing `{}`", spec.name)),
-        Some(t) if t.dims() == spec.shape => None,
+        // A linear layer's weight is that of a convolution of single pixels.
+        Some(t) if without_ones(t.dims()) == without_ones(&spec.shape) => None,
         Some(t) => Some(format!("`{}` has shape {:?} instead of {:?}", spec.name, t.dims(), spec.shape)),
     }
+}
+
+/// A shape without the dimensions of size 1 at its end.
+fn without_ones(shape: &[usize]) -> &[usize] {
+    &shape[..shape.iter().rposition(|size| *size != 1).map_or(0, |last| last + 1)]
 }
 
 fn foreign(wrong: &[String]) -> Error {

@@ -4,6 +4,11 @@ use super::{Gating, Graph, Node, NodeId};
 use sweep_core::error::{Error, Result};
 use sweep_core::units::Size;
 
+/// A size divided by a stride, rounded up.
+fn divided(size: Size, stride: usize) -> Size {
+    Size { height: size.height.div_ceil(stride), width: size.width.div_ceil(stride) }
+}
+
 impl Graph {
     /// Size of every node's map for images of this size.
     ///
@@ -14,19 +19,16 @@ impl Graph {
         for node in &self.nodes {
             sizes.push(match node {
                 Node::Input { .. } => images,
-                Node::Convolution { input, stride, .. } => {
-                    let size = sizes[input.0];
-                    Size { height: size.height.div_ceil(*stride), width: size.width.div_ceil(*stride) }
-                }
+                Node::Convolution { input, stride, .. } => divided(sizes[input.0], *stride),
                 Node::MaxPool { input, side } => {
                     let size = sizes[input.0];
                     // Windows of 3×3 pixels include those around the last pixel.
                     Size { height: (size.height + side - 2) / 2, width: (size.width + side - 2) / 2 }
                 }
-                Node::Upsample { like, .. } => sizes[like.0],
+                Node::Upsample { like, .. } | Node::TransposedConvolution { like, .. } => sizes[like.0],
                 Node::Concatenate { inputs } => sizes[inputs[0].0],
                 Node::Combine { inputs: [first, _], .. } | Node::Gate { inputs: [first, _], .. } => sizes[first.0],
-                Node::Smooth { input, .. } => sizes[input.0],
+                Node::Smooth { input, .. } | Node::LayerNorm { input, .. } => sizes[input.0],
                 Node::GlobalAveragePool { .. } => Size { height: 1, width: 1 },
             });
         }
@@ -52,10 +54,16 @@ impl Graph {
                     of(a) == of(b)
                 }
                 Node::Gate { inputs: [_, gate], gating: Gating::Channel } => of(gate).area() == 1,
+                Node::TransposedConvolution { input, like, .. } => {
+                    let (from, to) = (of(input), of(like));
+                    (2 * from.height).abs_diff(to.height) <= 1 && (2 * from.width).abs_diff(to.width) <= 1
+                }
                 _ => true,
             };
             if !fits {
-                let sizes = node.inputs().iter().map(|id| format!("{} × {}", of(id).height, of(id).width));
+                let like = node.like();
+                let read = node.inputs().iter().chain(&like);
+                let sizes = read.map(|id| format!("{} × {}", of(id).height, of(id).width));
                 let sizes = sizes.collect::<Vec<_>>().join(" and ");
                 return Err(Error::definition(format!("node {index} reads maps of {sizes} pixels, which do not fit"))
                     .remedy("enlarge one to the other's size first"));
@@ -71,7 +79,7 @@ impl Graph {
             let below = node.inputs().iter().map(|i| depths[i.0]).max().unwrap_or(0);
             depths.push(match node {
                 Node::MaxPool { .. } | Node::Convolution { stride: 2, .. } => below + 1,
-                Node::Upsample { like, .. } => depths[like.0],
+                Node::Upsample { like, .. } | Node::TransposedConvolution { like, .. } => depths[like.0],
                 _ => below,
             });
         }
@@ -92,6 +100,9 @@ impl Graph {
                 Node::Convolution { input, channels, kernel, depthwise, .. } => {
                     let inputs = if *depthwise { 1 } else { self.channels(*input) };
                     2 * (inputs * kernel * kernel * channels * size.area()) as u64
+                }
+                Node::TransposedConvolution { input, channels, kernel, .. } => {
+                    2 * (self.channels(*input) * kernel * kernel * channels * sizes[input.0].area()) as u64
                 }
                 _ => 0,
             })

@@ -215,7 +215,7 @@ fn work(graph: &Graph, size: Size, arguments: &Arguments) -> Result<[f64; 2]> {
     let number = if arguments.precision == "bf16" { 2.0 } else { 4.0 };
     let sizes = graph.sizes(size)?;
     let maps = graph.nodes().iter().zip(&sizes).enumerate().map(|(index, (node, size))| match node {
-        Node::Convolution { input, .. } => {
+        Node::Convolution { input, .. } | Node::TransposedConvolution { input, .. } => {
             graph.channels(*input) * sizes[input.0].area() + graph.channels(NodeId(index)) * size.area()
         }
         _ => 0,

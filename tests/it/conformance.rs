@@ -139,7 +139,8 @@ fn every_parameter_has_a_finite_gradient_that_is_not_all_zero() {
                 .nodes()
                 .iter()
                 .filter_map(|node| match node {
-                    Node::Convolution { name, channels, norm: Some(Norm { kind, .. }), .. } => match kind {
+                    Node::Convolution { name, channels, norm: Some(Norm { kind, .. }), .. }
+                    | Node::TransposedConvolution { name, channels, norm: Some(Norm { kind, .. }), .. } => match kind {
                         NormKind::Group { groups } if groups < channels => None,
                         NormKind::Batch | NormKind::Group { .. } => Some(format!("{name}.bias")),
                     },

@@ -6,6 +6,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use candle_core::{DType, Device, Tensor};
+use landmark_sweep::engine::{self, Mode, Precision};
+use landmark_sweep::graph::{Activation, Graph, Node, Norm, NormKind, SmoothActivation, Start};
+use landmark_sweep::onnx;
+use landmark_sweep::params::ParamStore;
+use landmark_sweep::units::Size;
 use sweep_testing::{python, torch};
 
 use crate::harness::{Sandbox, trial_folders};
@@ -17,6 +23,7 @@ model = [
     { name = "unet++", filters = [3, 4, 5] },
     { name = "unet++", filters = [4, 6], deep_supervision = true, norm = { name = "group", groups = 2 }, head = { name = "scn", filters = 3, kernel = 5, layers = 1 } },
     { name = "unet", filters = [3, 4], norm = { name = "instance" } },
+    { name = "unet", filters = [3, 4, 5], norm = { name = "batch" }, upsampling = "transposed" },
     { name = "unet-resnet18", filters = [3, 4], decoder = [4, 3, 3] },
     { name = "unet-efficientnet-b0", width = 0.05, depth = 0.3, decoder = [6, 5, 4, 3, 3] },
     { name = "attention-unet", filters = [3, 4] },
@@ -46,7 +53,7 @@ fn trained(sandbox: &Sandbox) -> Vec<(PathBuf, Vec<PathBuf>)> {
     sandbox.expect(0, &["run", "tiny.toml", "--quiet"]);
     sandbox.expect(0, &["data", "synth", "new", "--train", "2", "--val", "1", "--height", "60", "--width", "50"]);
     let folders = trial_folders(&sandbox.path("results/tiny"));
-    assert_eq!(folders.len(), 8);
+    assert_eq!(folders.len(), 9);
     let mut trained = Vec::new();
     for (index, folder) in folders.into_iter().enumerate() {
         let (checkpoint, maps) = (folder.join("last.safetensors"), sandbox.path(&format!("maps{index}")));
@@ -81,6 +88,53 @@ fn onnxruntime_computes_the_same_heatmaps() {
                 script(&python, "onnx_check.py", &arguments);
             }
         }
+    }
+}
+
+/// Operators that no network of the registry has: a graph of a program's own, with them all.
+#[test]
+fn onnxruntime_computes_the_same_values_of_every_operator() {
+    let Some(python) = python("onnx, onnxruntime, safetensors") else { return };
+    let sandbox = Sandbox::new("");
+    let mut graph = Graph::new();
+    let image = graph.push(Node::Input { channels: 2 });
+    let mut map = graph.push(Node::convolution(image, "first", 16).normalised("norm", NormKind::Batch));
+    for (kernel, norm) in [(3, None), (4, Some(NormKind::Batch)), (5, Some(NormKind::Group { groups: 1 }))] {
+        let name = format!("up{kernel}");
+        let half = graph.push(Node::MaxPool { input: map, side: 2 });
+        let normal = graph.push_layer_norm(half, &format!("layer_norm{kernel}"), 1e-5);
+        let bell = graph.push(Node::Smooth { input: normal, activation: SmoothActivation::Gelu });
+        map = graph.push(Node::TransposedConvolution {
+            input: bell,
+            like: image,
+            channels: 16,
+            kernel,
+            bias: kernel > 3,
+            start: Start::Torch,
+            norm: norm.map(|kind| Norm::new(format!("{name}.norm"), kind)),
+            name,
+            activation: Activation::Relu,
+        });
+    }
+    let head = graph.push(Node::head(map, "head", 3));
+    graph.push_head(head);
+    let cpu = &Device::Cpu;
+    let parameters = ParamStore::initialise(&graph, 1, DType::F32, cpu).unwrap();
+    let mut engine = engine::build(&graph, DType::F32, Precision::Fp32, cpu).unwrap();
+    let pixels: Vec<f32> = (0..2 * 2 * 13 * 10).map(|index| (index as f32 * 0.7).sin()).collect();
+    let image = Tensor::from_vec(pixels, (2, 2, 13, 10), cpu).unwrap();
+    // Statistics that are not those of a new network.
+    engine.forward(&image, &parameters, Mode::Train).unwrap();
+    let heads = engine.forward(&image, &parameters, Mode::Evaluate).unwrap();
+    let maps = sandbox.path("maps.safetensors");
+    let tensors = std::collections::HashMap::from([("image", image), ("heatmaps", heads[0].clone())]);
+    candle_core::safetensors::save(&tensors, &maps).unwrap();
+    for keep_norms in [false, true] {
+        let options = onnx::Options { keep_norms, ..onnx::Options::default() };
+        let file = sandbox.path("net.onnx");
+        fs::write(&file, onnx::encode("net", &graph, Size { height: 13, width: 10 }, &parameters, &options).unwrap())
+            .unwrap();
+        script(&python, "onnx_check.py", &[&file, &maps]);
     }
 }
 

@@ -17,7 +17,7 @@ use landmark_sweep::params::ParamStore;
 use safetensors::SafeTensors;
 use sweep_testing::{Need, torch};
 
-const FIXTURES: [&str; 18] = [
+const FIXTURES: [&str; 19] = [
     "unetpp",
     "unetpp-odd",
     "unetpp-deep",
@@ -27,6 +27,7 @@ const FIXTURES: [&str; 18] = [
     "unet-odd",
     "unet-group",
     "unet-scn",
+    "unet-transposed",
     "unet-resnet18",
     "unet-resnet18-odd",
     "unet-resnet34",

@@ -50,6 +50,7 @@ def test_every_network_is_a_module_of_pytorch(definition: dict[str, Any], tmp_pa
     listed = subprocess.run(["sweep", "models", "--json"], check=True, capture_output=True, text=True).stdout
     assert {network["name"] for network in json.loads(listed)} == set(NETWORKS), "a network is left out"
     models = [{"name": name, **settings} for name, settings in NETWORKS.items()]
+    models.append({"name": "unet", **UNET, "upsampling": "transposed"})
     coarse, fine = {"name": "unet", **UNET}, {"name": "unet++", **UNET}
     models.append({"name": "two-stage", "coarse": coarse, "fine": fine, "crop": 16})
     trial = {key: value for key, value in definition["trial"].items() if key != "model"} | {"loss": {"name": "mse"}, "epochs": 1}

@@ -7,7 +7,7 @@ use super::kernels::depthwise::{self, ChannelFilter};
 use super::kernels::filter::{Filter, Span};
 #[cfg(target_arch = "x86_64")]
 use super::kernels::tiles;
-use super::kernels::{Convolution, direct, norm, pack, winograd};
+use super::kernels::{Convolution, combine, direct, norm, pack, winograd};
 use super::layout::{Block, Extent, Memory, Pointer, Target, lanes};
 use super::normalise::{LayerState, bias_gradient, fixed_norm, norm_gradient, normalise};
 use super::profile::Profile;
@@ -110,13 +110,13 @@ impl<S: Simd> Executor<'_, S> {
         let (extent, read) = (self.extent(to), self.extent(from[0].value));
         let Layer { kernel, stride, dilation, .. } = *layer;
         let convolution = Convolution { extent, read, kernel, stride, dilation, sources: &sources, targets: &targets };
-        let taps = layer.kernel * layer.kernel;
+        let [source_stride, target_stride] = layer.strides();
         let filter = Filter {
             weights: &self.trained[layer.weight..][..layer.weights()],
             kernel: layer.kernel,
-            source_stride: taps,
-            target_stride: layer.inputs * taps,
-            turned: false,
+            source_stride,
+            target_stride,
+            turned: layer.transposed,
             sources: &spans(from),
             targets: &channel_spans(layer.outputs),
             scale: fixed.as_ref().map(|(scale, _)| scale.as_slice()),
@@ -171,8 +171,20 @@ impl<S: Simd> Executor<'_, S> {
         let gradient = self.own_blocks(gradient);
         let out = &mut out[layer.weight..][..layer.weights()];
         let memory = self.pointer(workspace);
-        let stride = layer.inputs * layer.kernel * layer.kernel;
         let Layer { kernel, stride: step, dilation, .. } = *layer;
+        if layer.transposed {
+            // The map takes the gradient's place and the gradient the map's.
+            let shape = direct::GradientShape { extent: read, read: extent, kernel, stride: step, dilation };
+            let (spans, [stride, _]) = (channel_spans(layer.outputs), layer.strides());
+            // SAFETY: the plan gives the maps these extents, and the workspace its own memory, with a copy of the map at its
+            // start.
+            unsafe {
+                let (copies, memory) = activated_copy(s, read, &sources, memory);
+                direct::weight_gradient(s, shape, &gradient, &copies, &spans, out, stride, memory);
+            }
+            return;
+        }
+        let [_, stride] = layer.strides();
         let shape = direct::GradientShape { extent, read, kernel, stride: step, dilation };
         // SAFETY: the plan gives the maps these extents, and the workspace its own memory.
         unsafe {
@@ -204,16 +216,16 @@ impl<S: Simd> Executor<'_, S> {
         let layer = &self.network.layers[index];
         let sources = self.own_blocks(gradient);
         let targets = self.targets(to);
-        let taps = layer.kernel * layer.kernel;
+        let [target_stride, source_stride] = layer.strides();
         let (extent, read) = (self.extent(first.operand.value), self.extent(gradient));
         let Layer { kernel, stride, dilation, .. } = *layer;
         let convolution = Convolution { extent, read, kernel, stride, dilation, sources: &sources, targets: &targets };
         let filter = Filter {
             weights: &self.trained[layer.weight..][..layer.weights()],
             kernel: layer.kernel,
-            source_stride: layer.inputs * taps,
-            target_stride: taps,
-            turned: true,
+            source_stride,
+            target_stride,
+            turned: !layer.transposed,
             sources: &channel_spans(layer.outputs),
             targets: &to.iter().map(|d| (d.operand.first, d.operand.channels)).collect::<Vec<_>>(),
             scale: None,
@@ -291,6 +303,30 @@ impl<S: Simd> Executor<'_, S> {
 
 pub(super) fn plain_target(block: Block<'_>, accumulate: bool) -> Target<'_> {
     Target { block, accumulate, shift: [0.0; LANES], bend: Bend::IDENTITY }
+}
+
+/// Copies blocks, activated, to the start of this memory; and the memory after them.
+///
+/// # Safety
+/// Blocks have the extent, and the memory is the caller's alone and holds their copies.
+unsafe fn activated_copy<'a, S: Simd>(
+    s: S,
+    extent: Extent,
+    blocks: &[Block],
+    memory: Pointer,
+) -> (Vec<Block<'a>>, Pointer) {
+    let (plane, len) = (extent.plane(), extent.images * extent.plane());
+    // SAFETY: the caller's promise.
+    let copy = |(index, block): (usize, &Block)| unsafe {
+        let data = memory.add(index * len);
+        Block { data, image_stride: plane, channels: block.channels, activate: &[] }
+    };
+    let copies: Vec<Block> = blocks.iter().enumerate().map(copy).collect();
+    // SAFETY: same as the block before.
+    unsafe {
+        combine::copy(s, extent, blocks, &copies);
+        (copies, memory.add(blocks.len() * len))
+    }
 }
 
 unsafe fn convolve<S: Simd>(s: S, algorithm: Algorithm, convolution: &Convolution, filter: &Filter, memory: Pointer) {

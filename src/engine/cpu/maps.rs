@@ -3,7 +3,7 @@
 
 use super::Step;
 use super::execute::{Executor, plain_target};
-use super::kernels::{combine, gate, global_pool, pack, pool, resample, smooth};
+use super::kernels::{combine, gate, global_pool, layer_norm, pack, pool, resample, smooth};
 use super::layout::Target;
 use super::simd::Simd;
 
@@ -48,6 +48,11 @@ impl<S: Simd> Executor<'_, S> {
                 let (extent, targets) = (self.extent(*to), self.own_blocks(*to));
                 // SAFETY: the plan gives the target its own memory, of the sources' extent.
                 unsafe { smooth::forward(s, *activation, extent, &self.blocks(from), &targets) };
+            }
+            Step::LayerNorm { epsilon, from, to } => {
+                let (extent, targets) = (self.extent(*to), self.own_blocks(*to));
+                // SAFETY: the plan gives the target its own memory, of the sources' extent.
+                unsafe { layer_norm::forward(s, *epsilon, extent, &self.blocks(from), &targets) };
             }
             Step::Gate { gating, from, gate, to } => {
                 let (from, gates, targets) = (self.blocks(from), self.blocks(gate), self.whole(*to));
@@ -99,6 +104,12 @@ impl<S: Simd> Executor<'_, S> {
                 let (extent, read) = (self.extent(first.operand.value), [&*self.blocks(from), &*self.blocks(gradient)]);
                 // SAFETY: the plan gives all the same extent, and destinations their own memory.
                 unsafe { smooth::backward(s, *activation, extent, read, &self.targets(to)) };
+            }
+            Step::LayerNormGradient { epsilon, from, gradient, to } => {
+                let Some(first) = to.first() else { return };
+                let (extent, read) = (self.extent(first.operand.value), [&*self.blocks(from), &*self.blocks(gradient)]);
+                // SAFETY: same as the block before.
+                unsafe { layer_norm::backward(s, *epsilon, extent, read, &self.targets(to)) };
             }
             Step::GateGradient { gating, gate, gradient, to } => {
                 let Some(first) = to.first() else { return };

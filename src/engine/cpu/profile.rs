@@ -53,6 +53,7 @@ impl Profile {
             Step::Combine { to, .. } => ("combination", None, None, *to),
             Step::GlobalPool { from, .. } => ("global pool", None, None, from[0].value),
             Step::Smooth { to, .. } => ("smooth activation", None, None, *to),
+            Step::LayerNorm { to, .. } => ("layer normalisation", None, None, *to),
             Step::Gate { to, .. } => ("gate", None, None, *to),
             Step::Output { from, .. } => ("output", None, None, from[0].value),
             Step::OutputGradient { to, .. } => ("output gradient", None, None, to[0].operand.value),
@@ -68,6 +69,7 @@ impl Profile {
             Step::CombineGradient { gradient, .. } => ("combination gradient", None, None, gradient[0].value),
             Step::GlobalPoolGradient { to, .. } => ("global pool gradient", None, None, to[0].operand.value),
             Step::SmoothGradient { gradient, .. } => ("smooth activation gradient", None, None, gradient[0].value),
+            Step::LayerNormGradient { gradient, .. } => ("layer normalisation gradient", None, None, gradient[0].value),
             Step::GateGradient { gradient, .. } => ("gate gradient", None, None, gradient[0].value),
             Step::GateSum { gradient, .. } => ("sum to a gate", None, None, gradient[0].value),
         };

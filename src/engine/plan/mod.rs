@@ -123,6 +123,8 @@ pub(crate) enum Step<A> {
     GlobalPool { from: Vec<Operand>, to: ValueId },
     /// Smooth activation.
     Smooth { activation: SmoothActivation, from: Vec<Operand>, to: ValueId },
+    /// Layer normalisation over the channels of one map.
+    LayerNorm { epsilon: f64, from: Vec<Operand>, to: ValueId },
     /// Product of a map and its gate: one block for all of the map's, or one for each.
     Gate { gating: Gating, from: Vec<Operand>, gate: Vec<Operand>, to: ValueId },
     /// Writes a head's values to planes.
@@ -152,6 +154,8 @@ pub(crate) enum Step<A> {
     GlobalPoolGradient { gradient: Vec<Operand>, to: Vec<Destination> },
     /// Gradient to the input of a smooth activation, at that input.
     SmoothGradient { activation: SmoothActivation, from: Vec<Operand>, gradient: Vec<Operand>, to: Vec<Destination> },
+    /// Gradient to the input of a layer normalisation, at that input.
+    LayerNormGradient { epsilon: f64, from: Vec<Operand>, gradient: Vec<Operand>, to: Vec<Destination> },
     /// Gradient to a gated map: times the gate.
     GateGradient { gating: Gating, gate: Vec<Operand>, gradient: Vec<Operand>, to: Vec<Destination> },
     /// Gradient to a gate: the sum of its products with the gated map.
@@ -167,7 +171,8 @@ impl<A> Step<A> {
             Self::Pool { from, to, .. }
             | Self::Upsample { from, to, .. }
             | Self::GlobalPool { from, to }
-            | Self::Smooth { from, to, .. } => (vec![*to], from, &[]),
+            | Self::Smooth { from, to, .. }
+            | Self::LayerNorm { from, to, .. } => (vec![*to], from, &[]),
             Self::Combine { from: [from, other], to, .. } | Self::Gate { from, gate: other, to, .. } => {
                 (other.iter().map(|o| o.value).chain([*to]).collect(), from, &[])
             }
@@ -181,6 +186,7 @@ impl<A> Step<A> {
                 (vec![], gradient, to)
             }
             Self::SmoothGradient { from: other, gradient, to, .. }
+            | Self::LayerNormGradient { from: other, gradient, to, .. }
             | Self::GateGradient { gate: other, gradient, to, .. }
             | Self::GateSum { from: other, gradient, to, .. } => {
                 (other.iter().map(|o| o.value).collect(), gradient, to)

@@ -18,6 +18,9 @@ pub(crate) struct Layer {
     pub(crate) dilation: usize,
     /// Whether every output channel reads the input channel of the same index alone.
     pub(crate) depthwise: bool,
+    /// Whether every pixel read spreads over a kernel's pixels, `stride` apart: a transposed convolution. Its weight is `[in,
+    /// out, k, k]`.
+    pub(crate) transposed: bool,
     /// Index of the weight among the trained values.
     pub(crate) weight: usize,
     /// Index of the bias among the trained values, if there is one.
@@ -102,6 +105,12 @@ impl Layer {
         self.bias.map_or(&[], |bias| &trained[bias..][..self.outputs])
     }
 
+    /// Distances between the weights of neighbouring input channels and of neighbouring output channels.
+    pub(crate) fn strides(&self) -> [usize; 2] {
+        let taps = self.kernel * self.kernel;
+        if self.transposed { [self.outputs * taps, taps] } else { [taps, self.inputs * taps] }
+    }
+
     /// Output blocks.
     pub(crate) fn blocks(&self) -> usize {
         self.outputs.div_ceil(LANES)
@@ -146,21 +155,24 @@ impl Network {
         };
         for (index, node) in graph.nodes().iter().enumerate() {
             let blocks = match node {
-                Node::Input { channels } | Node::Convolution { channels, .. } => {
+                Node::Input { channels }
+                | Node::Convolution { channels, .. }
+                | Node::TransposedConvolution { channels, .. } => {
                     (0..*channels).step_by(LANES).map(|first| (channels - first).min(LANES)).collect()
                 }
                 Node::MaxPool { input, .. }
                 | Node::Upsample { input, .. }
                 | Node::GlobalAveragePool { input }
                 | Node::Smooth { input, .. }
+                | Node::LayerNorm { input, .. }
                 | Node::Combine { inputs: [input, _], .. }
                 | Node::Gate { inputs: [input, _], .. } => network.blocks[input.0].clone(),
                 Node::Concatenate { inputs } => inputs.iter().flat_map(|i| network.blocks[i.0].clone()).collect(),
             };
             network.blocks.push(blocks);
             let below = node.inputs().iter().any(|i| network.trained[i.0]);
-            network.trained.push(below || matches!(node, Node::Convolution { .. }));
-            if matches!(node, Node::Convolution { .. }) {
+            network.trained.push(below || node.is_convolution());
+            if node.is_convolution() {
                 network.layer_of[index] = network.layers.len();
                 network.push_layer(graph, node);
             }
@@ -170,23 +182,19 @@ impl Network {
 
     /// Adds a convolution's layer; its parameters follow those of the layer before, as in [`Graph::parameters`].
     fn push_layer(&mut self, graph: &Graph, node: &Node) {
-        let Node::Convolution {
-            input,
-            channels,
-            kernel,
-            stride,
-            dilation,
-            depthwise,
-            bias,
-            norm,
-            activation,
-            name: _,
-            start: _,
-        } = node
+        let (input, stride, dilation, depthwise, transposed) = match node {
+            Node::Convolution { input, stride, dilation, depthwise, .. } => {
+                (input, *stride, *dilation, *depthwise, false)
+            }
+            Node::TransposedConvolution { input, .. } => (input, 2, 1, false, true),
+            _ => return,
+        };
+        let (Node::Convolution { channels, kernel, bias, norm, activation, .. }
+        | Node::TransposedConvolution { channels, kernel, bias, norm, activation, .. }) = node
         else {
             return;
         };
-        let (outputs, inputs) = (*channels, if *depthwise { 1 } else { graph.channels(*input) });
+        let (outputs, inputs) = (*channels, if depthwise { 1 } else { graph.channels(*input) });
         let (weight, statistics) = self.lens;
         let end = weight + outputs * inputs * kernel * kernel;
         let (bias, end) = if *bias { (Some(end), end + outputs) } else { (None, end) };
@@ -201,9 +209,10 @@ impl Network {
             inputs,
             outputs,
             kernel: *kernel,
-            stride: *stride,
-            dilation: *dilation,
-            depthwise: *depthwise,
+            stride,
+            dilation,
+            depthwise,
+            transposed,
             weight,
             bias,
             norm,

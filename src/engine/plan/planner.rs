@@ -113,7 +113,7 @@ impl<'a, K: Kernels> Planner<'a, K> {
         let step = match self.graph.node(NodeId(node)) {
             Node::Concatenate { .. } => return,
             Node::Input { .. } => Step::Input { to: self.new_map(node) },
-            Node::Convolution { input, .. } => {
+            Node::Convolution { input, .. } | Node::TransposedConvolution { input, .. } => {
                 let from = self.operands(*input);
                 let to = self.new_map(node);
                 let blocks = self.values[to].blocks.len();
@@ -140,6 +140,9 @@ impl<'a, K: Kernels> Planner<'a, K> {
             Node::Smooth { input, activation } => {
                 Step::Smooth { activation: *activation, from: self.operands(*input), to: self.new_map(node) }
             }
+            Node::LayerNorm { input, epsilon } => {
+                Step::LayerNorm { epsilon: *epsilon, from: self.operands(*input), to: self.new_map(node) }
+            }
             Node::Gate { inputs, gating } => {
                 let [from, gate] = inputs.map(|input| self.operands(input));
                 Step::Gate { gating: *gating, from, gate, to: self.new_map(node) }
@@ -153,6 +156,7 @@ impl<'a, K: Kernels> Planner<'a, K> {
             | Step::Combine { to, .. }
             | Step::GlobalPool { to, .. }
             | Step::Smooth { to, .. }
+            | Step::LayerNorm { to, .. }
             | Step::Gate { to, .. } => Some(*to),
             _ => None,
         };
@@ -216,7 +220,7 @@ impl<'a, K: Kernels> Planner<'a, K> {
             }
         }
         for (index, node) in self.graph.nodes().iter().enumerate() {
-            if !matches!(node, Node::Convolution { .. }) {
+            if !node.is_convolution() {
                 self.maps[index] = None;
             }
         }
@@ -224,7 +228,9 @@ impl<'a, K: Kernels> Planner<'a, K> {
             let Some(gradient) = self.gradients[index] else { continue };
             match self.graph.node(NodeId(index)) {
                 Node::Input { .. } | Node::Concatenate { .. } => {}
-                Node::Convolution { input, .. } => self.differentiate_convolution(index, *input, gradient),
+                Node::Convolution { input, .. } | Node::TransposedConvolution { input, .. } => {
+                    self.differentiate_convolution(index, *input, gradient);
+                }
                 Node::MaxPool { input, side } => {
                     self.recompute(*input);
                     let from = self.operands(*input);
@@ -259,6 +265,14 @@ impl<'a, K: Kernels> Planner<'a, K> {
                         self.steps.push(Step::SmoothGradient { activation, from, gradient, to });
                     }
                 }
+                Node::LayerNorm { input, epsilon } => {
+                    self.recompute(*input);
+                    let (from, own) = (self.operands(*input), self.own_operands(gradient, index));
+                    for to in self.destinations(*input) {
+                        let (epsilon, from, gradient) = (*epsilon, matching(&from, &to), matching(&own, &to));
+                        self.steps.push(Step::LayerNormGradient { epsilon, from, gradient, to });
+                    }
+                }
                 Node::Gate { inputs, gating } => self.differentiate_gate(index, *inputs, *gating, gradient),
             }
         }
@@ -272,7 +286,16 @@ impl<'a, K: Kernels> Planner<'a, K> {
         self.steps.push(Step::NormGradient { layer, map, gradient, workspace });
         self.recompute(input);
         let from = self.operands(input);
-        let (algorithm, memory) = self.kernels.weight_gradient(self.shape(node, &from, blocks));
+        let (algorithm, memory) = if self.network.layers[layer].transposed {
+            // The adjoint of a convolution from this node's map to its input, of which the kernel reads a copy.
+            let own = self.own_operands(gradient, node);
+            let extent = self.extent(input.0);
+            let shape = ConvolutionShape { extent, ..self.shape(node, &own, from.len()) };
+            let (algorithm, memory) = self.kernels.weight_gradient(shape);
+            (algorithm, memory + self.kernels.map(input, extent, from.len()))
+        } else {
+            self.kernels.weight_gradient(self.shape(node, &from, blocks))
+        };
         let workspace = self.new_workspace(memory);
         self.steps.push(Step::WeightGradient { layer, algorithm, from, gradient, workspace });
         for to in self.destinations(input) {

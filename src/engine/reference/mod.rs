@@ -13,6 +13,7 @@ mod pass;
 pub(crate) mod sampling;
 #[cfg(test)]
 mod tests;
+mod transposed;
 
 use std::sync::Arc;
 use sweep_graph::tensors::TensorOperation as _;

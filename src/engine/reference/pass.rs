@@ -8,9 +8,10 @@ use super::gating;
 use super::normalisation::Normalisation;
 use super::ops::{self, Window};
 use super::sampling::{thin, thin_backward};
+use super::transposed;
 use crate::Mode;
 use candle_core::{Error, Result};
-use sweep_graph::{Graph, Node, NodeId, Norm, NormKind, Operation};
+use sweep_graph::{Activation, Graph, Node, NodeId, Norm, NormKind, Operation};
 
 /// A network's parameters, or gradients to them, by name.
 pub(super) type Named = BTreeMap<String, Tensor>;
@@ -61,13 +62,14 @@ impl Pass {
                     let weight = get(parameters, name, "weight")?;
                     let bias = bias.then(|| get(parameters, name, "bias")).transpose()?;
                     let convolved = thin(&ops::convolution(pass.map(*input)?, weight, bias, window)?, *stride)?;
-                    let norm = norm.as_ref().map(|norm| pass.normalise(&convolved, norm, parameters, mode));
-                    let norm = norm.transpose()?;
-                    let map = ops::activate(&convolved, norm.as_ref(), *activation)?;
-                    if mode == Mode::Train {
-                        pass.convolved[index] = Some((convolved, norm));
-                    }
-                    map
+                    pass.activated(index, convolved, norm.as_ref(), *activation, parameters, mode)?
+                }
+                Node::TransposedConvolution { input, like, name, bias, norm, activation, .. } => {
+                    let weight = get(parameters, name, "weight")?;
+                    let bias = bias.then(|| get(parameters, name, "bias")).transpose()?;
+                    let size = size(pass.map(*like)?)?;
+                    let convolved = transposed::forward(pass.map(*input)?, weight, bias, size)?;
+                    pass.activated(index, convolved, norm.as_ref(), *activation, parameters, mode)?
                 }
                 Node::MaxPool { input, side } => ops::max_pool(pass.map(*input)?, *side)?,
                 Node::Upsample { input, like, interpolation } => {
@@ -82,6 +84,10 @@ impl Pass {
                 }
                 Node::GlobalAveragePool { input } => gating::global_average_pool(pass.map(*input)?)?,
                 Node::Smooth { input, activation } => gating::smooth(pass.map(*input)?, *activation)?,
+                Node::LayerNorm { input, epsilon } => {
+                    let [normal, _] = gating::layer_norm(pass.map(*input)?, *epsilon)?;
+                    normal
+                }
                 Node::Gate { inputs: [map, gate], .. } => gating::gate(pass.map(*map)?, pass.map(*gate)?)?,
             };
             pass.maps[index] = Some(map);
@@ -104,6 +110,24 @@ impl Pass {
     /// Combination of two nodes' maps, before the activation.
     fn combined(&self, [a, b]: [NodeId; 2], operation: Operation) -> Result<Tensor> {
         ops::combine(self.map(a)?, self.map(b)?, operation)
+    }
+
+    /// A convolution's map after its normalisation and activation; in training what was before them is kept.
+    fn activated(
+        &mut self,
+        index: usize,
+        convolved: Tensor,
+        norm: Option<&Norm>,
+        activation: Activation,
+        parameters: &Named,
+        mode: Mode,
+    ) -> Result<Tensor> {
+        let norm = norm.map(|norm| self.normalise(&convolved, norm, parameters, mode)).transpose()?;
+        let map = ops::activate(&convolved, norm.as_ref(), activation)?;
+        if mode == Mode::Train {
+            self.convolved[index] = Some((convolved, norm));
+        }
+        Ok(map)
     }
 
     /// The normalisation of this map: by its own statistics, or in evaluation by the running ones of a batch.
@@ -130,6 +154,26 @@ impl Pass {
         self.statistics.insert(format!("{name}.running_mean"), moved(running_mean, &mean, 1.0)?);
         self.statistics.insert(format!("{name}.running_var"), moved(running_variance, &variance, unbiased)?);
         Ok(Normalisation { kind, epsilon, mean, variance, scale, shift })
+    }
+
+    /// The gradient to a convolution's map before its normalisation and activation; that to the normalisation's parameters
+    /// joins the others.
+    fn activated_backward(
+        &self,
+        index: usize,
+        gradient: &Tensor,
+        named: Option<&Norm>,
+        activation: Activation,
+        to_parameters: &mut Named,
+    ) -> Result<Tensor> {
+        let Some((convolved, norm)) = &self.convolved[index] else {
+            return Err(Error::msg("an evaluation pass cannot be differentiated"));
+        };
+        let (gradient, to_norm) = ops::activate_backward(convolved, gradient, norm.as_ref(), activation)?;
+        if let (Some(Norm { name, .. }), Some([scale, shift])) = (named, to_norm) {
+            insert(to_parameters, name, [Some(scale), Some(shift)]);
+        }
+        Ok(gradient)
     }
 
     /// Computes the gradients to the parameters and, if requested, the images, from the gradients to the heads, in
@@ -166,25 +210,25 @@ impl Pass {
                     ..
                 } => {
                     let window = Window { dilation: *dilation, depthwise: *depthwise };
-                    let Some((convolved, norm)) = &self.convolved[index] else {
-                        return Err(Error::msg("an evaluation pass cannot be differentiated"));
-                    };
-                    let (gradient, to_norm) = ops::activate_backward(convolved, &gradient, norm.as_ref(), *activation)?;
-                    if let (Some(Norm { name, .. }), Some([scale, shift])) = (named, to_norm) {
-                        to_parameters.insert(format!("{name}.weight"), scale);
-                        to_parameters.insert(format!("{name}.bias"), shift);
-                    }
+                    let gradient =
+                        self.activated_backward(index, &gradient, named.as_ref(), *activation, &mut to_parameters)?;
                     let gradient = thin_backward(&gradient, size(self.map(*input)?)?, *stride)?;
                     let [to_weight, to_bias] =
                         ops::convolution_to_parameters(self.map(*input)?, &gradient, *kernel, window)?;
-                    to_parameters.insert(format!("{name}.weight"), to_weight);
-                    if *bias {
-                        to_parameters.insert(format!("{name}.bias"), to_bias);
-                    }
+                    insert(&mut to_parameters, name, [Some(to_weight), bias.then_some(to_bias)]);
                     if to_images || !matches!(graph.node(*input), Node::Input { .. }) {
                         let weight = get(parameters, name, "weight")?;
                         accumulate(&mut gradients[input.0], ops::convolution_to_input(&gradient, weight, window)?)?;
                     }
+                }
+                Node::TransposedConvolution { input, name, kernel, bias, norm, activation, .. } => {
+                    let gradient =
+                        self.activated_backward(index, &gradient, norm.as_ref(), *activation, &mut to_parameters)?;
+                    let [to_weight, to_bias] = transposed::to_parameters(self.map(*input)?, &gradient, *kernel)?;
+                    insert(&mut to_parameters, name, [Some(to_weight), bias.then_some(to_bias)]);
+                    let weight = get(parameters, name, "weight")?;
+                    let share = transposed::to_input(&gradient, weight, size(self.map(*input)?)?)?;
+                    accumulate(&mut gradients[input.0], share)?;
                 }
                 Node::MaxPool { input, side } => {
                     let share = ops::max_pool_backward(self.map(*input)?, &gradient, *side)?;
@@ -223,6 +267,10 @@ impl Pass {
                     let share = gating::smooth_backward(self.map(*input)?, &gradient, *activation)?;
                     accumulate(&mut gradients[input.0], share)?;
                 }
+                Node::LayerNorm { input, epsilon } => {
+                    let share = gating::layer_norm_backward(self.map(*input)?, &gradient, *epsilon)?;
+                    accumulate(&mut gradients[input.0], share)?;
+                }
                 Node::Gate { inputs: [map, gate], gating } => {
                     let read = [self.map(*map)?, self.map(*gate)?];
                     let [to_map, to_gate] = gating::gate_backward(read, &gradient, *gating)?;
@@ -237,6 +285,15 @@ impl Pass {
     }
 }
 
+/// Adds the gradients to the weight and the bias of this name.
+fn insert(to_parameters: &mut Named, name: &str, gradients: [Option<Tensor>; 2]) {
+    for (what, gradient) in ["weight", "bias"].into_iter().zip(gradients) {
+        if let Some(gradient) = gradient {
+            to_parameters.insert(format!("{name}.{what}"), gradient);
+        }
+    }
+}
+
 /// The last node that reads each node; `None` for a head, which is read from outside.
 fn last_readers(graph: &Graph) -> Vec<Option<usize>> {
     let mut last = vec![None; graph.nodes().len()];
@@ -244,7 +301,7 @@ fn last_readers(graph: &Graph) -> Vec<Option<usize>> {
         for input in node.inputs() {
             last[input.0] = Some(index);
         }
-        if let Node::Upsample { like, .. } = node {
+        if let Some(like) = node.like() {
             last[like.0] = Some(index);
         }
     }

@@ -25,7 +25,9 @@ pub(crate) fn parameters(graph: &Graph, seed: u64) -> ParamStore {
         }
     }
     let has_ceiling = |node: &Node| match node {
-        Node::Convolution { activation, .. } | Node::Combine { activation, .. } => activation.ceiling().is_finite(),
+        Node::Convolution { activation, .. }
+        | Node::TransposedConvolution { activation, .. }
+        | Node::Combine { activation, .. } => activation.ceiling().is_finite(),
         _ => false,
     };
     // Values that reach a ceiling of 6 after their normalisation.

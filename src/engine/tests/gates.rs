@@ -1,4 +1,4 @@
-//! Random graphs of gates, smooth activations and global pooling.
+//! Random graphs of gates, smooth activations, layer normalisation and global pooling.
 
 use rand::Rng;
 
@@ -6,7 +6,7 @@ use super::networks::{Style, head};
 use sweep_core::seed::{self, Stream};
 use sweep_graph::{Activation, Gating, Graph, Interpolation, Node, NodeId, NormKind, Operation, SmoothActivation};
 
-/// A graph in which gates of pixels and of channels, smooth activations and global pooling read single maps and concatenations,
+/// A graph in which gates of pixels and of channels, smooth activations, layer normalisation and global pooling read single maps and concatenations,
 /// maps with and without normalisation, trained and untrained ones, and each other; and the shape of its images.
 /// Channels and sizes are random. Without kinks.
 pub(crate) fn gated(seed: u64) -> (Graph, [usize; 4]) {
@@ -50,9 +50,17 @@ pub(crate) fn gated(seed: u64) -> (Graph, [usize; 4]) {
     let of_swish = graph.push(Node::Smooth { input: swish, activation: SmoothActivation::Silu });
     let mean = graph.push(Node::GlobalAveragePool { input: bent });
     let up = graph.push(Node::Upsample { input: mean, like: image, interpolation: Interpolation::Bilinear });
+    let [bell, bell_of_psi] = [wide, psi].map(|input| {
+        let activation = SmoothActivation::Gelu;
+        graph.push(Node::Smooth { input, activation })
+    });
+    // Neighbouring values may be close, and a division by their distance would enlarge the rounding.
+    let mut normal = |of, name| graph.push_layer_norm(of, name, 0.05);
+    let normals = [normal(features, "of_features"), normal(attended, "of_attended"), normal(psi, "of_psi")];
     let (inputs, activation) = ([linear, by_image], smooth.activation);
     let sum = graph.push(Node::Combine { inputs, operation: Operation::Sum, activation });
-    let all: Vec<NodeId> = vec![sum, soft, up, own, of_image, of_swish, of_psi];
+    let mut all: Vec<NodeId> = vec![sum, soft, up, own, of_image, of_swish, of_psi, bell, bell_of_psi];
+    all.extend(normals);
     let all = graph.push(Node::Concatenate { inputs: all });
     for node in [square, soft, bent, where_to] {
         graph.push_head(node);

@@ -80,7 +80,9 @@ impl ModelSpec {
             Self::UNetPlusPlus { filters, deep_supervision, norm, head, weights: _ } => {
                 unet_plus_plus::graph(channels, landmarks, filters, *deep_supervision, *norm, head)
             }
-            Self::UNet { filters, norm, head, weights: _ } => unet::graph(channels, landmarks, filters, *norm, head),
+            Self::UNet { filters, upsampling, norm, head, weights: _ } => {
+                unet::graph(channels, landmarks, filters, *upsampling, *norm, head)
+            }
             Self::AttentionUNet(spec) => spec.graph(channels, landmarks),
             Self::UNetResNet18(spec) => spec.graph(Depth::ResNet18, channels, landmarks),
             Self::UNetResNet34(spec) => spec.graph(Depth::ResNet34, channels, landmarks),

@@ -182,6 +182,15 @@ fn graph_text(graph: &Graph) -> String {
             if *dilation > 1 { format!(" dilated {dilation}") } else { String::new() },
             if *depthwise { " depthwise" } else { "" },
         ),
+        Node::TransposedConvolution { input, like, name, channels, kernel, bias, start, norm: n, activation: a } => {
+            format!(
+                "transposed {} {} {name:?} {channels} {kernel} {bias} {start:?} {} {}",
+                input.0,
+                like.0,
+                norm(n),
+                activation(a)
+            )
+        }
         Node::MaxPool { input, side } => format!("pool {} {side}", input.0),
         Node::Upsample { input, like, interpolation } => format!("upsample {} {} {interpolation:?}", input.0, like.0),
         Node::Concatenate { inputs } => format!("concatenate {:?}", inputs.iter().map(|i| i.0).collect::<Vec<_>>()),
@@ -191,6 +200,8 @@ fn graph_text(graph: &Graph) -> String {
         Node::GlobalAveragePool { input } => format!("mean {}", input.0),
         Node::Smooth { input, activation: SmoothActivation::Sigmoid } => format!("sigmoid {}", input.0),
         Node::Smooth { input, activation: SmoothActivation::Silu } => format!("silu {}", input.0),
+        Node::Smooth { input, activation: SmoothActivation::Gelu } => format!("gelu {}", input.0),
+        Node::LayerNorm { input, epsilon } => format!("layer norm {} {epsilon:e}", input.0),
         Node::Gate { inputs: [map, gate], gating } => format!("gate {} {} {gating:?}", map.0, gate.0),
     };
     let heads = graph.heads().iter().map(|head| format!("head {}", head.0));

@@ -11,6 +11,7 @@ use super::head::HeadSpec;
 use super::hrnet::HrNetSpec;
 use super::norm::NormSpec;
 use super::two_stage::TwoStageSpec;
+use super::unet::Upsampling;
 use super::unet_efficientnet::{EfficientNetSpec, Published};
 use super::unet_resnet::UNetResNetSpec;
 use super::weights::WeightsSpec;
@@ -45,12 +46,15 @@ pub enum ModelSpec {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         weights: Option<WeightsSpec>,
     },
-    /// U-Net (Ronneberger et al. 2015) with leaky ReLU and nearest upsampling.
+    /// U-Net (Ronneberger et al. 2015) with leaky ReLU.
     #[serde(rename = "unet")]
     UNet {
         /// Channels of each level.
         #[serde(default = "unet_filters")]
         filters: Vec<usize>,
+        /// How the decoder enlarges maps.
+        #[serde(default, skip_serializing_if = "Upsampling::is_nearest")]
+        upsampling: Upsampling,
         /// Normalisation; none by default.
         #[serde(default = "NormSpec::none", skip_serializing_if = "NormSpec::is_none")]
         norm: NormSpec,
@@ -252,6 +256,7 @@ examples!(ModelSpec {
     },
     Self::UNet { .. } => Self::UNet {
         filters: vec![3, 5, 6],
+        upsampling: Upsampling::Nearest,
         norm: NormSpec::none(),
         head: HeadSpec::default(),
         weights: None,

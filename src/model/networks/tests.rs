@@ -15,7 +15,8 @@ fn a_name_alone_means_the_published_sizes() {
     let unetpp = ModelSpec::UNetPlusPlus { filters, deep_supervision: false, norm: NormSpec::batch(), head, weights };
     assert_eq!(parse("name = 'unet++'").unwrap(), unetpp);
     let (filters, norm, head) = (vec![64, 128, 256, 512], NormSpec::none(), HeadSpec::default());
-    let unet = ModelSpec::UNet { filters, norm, head, weights: None };
+    let upsampling = unet::Upsampling::Nearest;
+    let unet = ModelSpec::UNet { filters, upsampling, norm, head, weights: None };
     assert_eq!(parse("name = 'unet'").unwrap(), unet);
     let sizes = "name = 'unet-resnet18'\nfilters = [64, 128, 256, 512]\ndecoder = [256, 128, 64, 32, 16]";
     assert_eq!(parse("name = 'unet-resnet18'").unwrap(), parse(sizes).unwrap());

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ModelSpec;
+use super::unet::Upsampling;
 use super::weights::WeightsSpec;
 use sweep_core::error::{Error, Result};
 use sweep_core::units::Size;
@@ -51,7 +52,7 @@ fn coarse() -> Box<ModelSpec> {
 
 fn fine() -> Box<ModelSpec> {
     let (norm, head) = (super::NormSpec::batch(), super::HeadSpec::default());
-    Box::new(ModelSpec::UNet { filters: vec![16, 32, 64], norm, head, weights: None })
+    Box::new(ModelSpec::UNet { filters: vec![16, 32, 64], upsampling: Upsampling::Nearest, norm, head, weights: None })
 }
 fn size() -> Size {
     Size { height: 800, width: 640 }
@@ -68,7 +69,7 @@ impl TwoStageSpec {
     pub(super) fn example() -> Self {
         let unet = |filters: Vec<usize>, norm| {
             let head = super::HeadSpec::default();
-            Box::new(ModelSpec::UNet { filters, norm, head, weights: None })
+            Box::new(ModelSpec::UNet { filters, upsampling: Upsampling::Nearest, norm, head, weights: None })
         };
         Self {
             coarse: unet(vec![4, 8], super::NormSpec::none()),

@@ -4,6 +4,7 @@
 //! All sizes of a graph are computed beforehand and written as constants, because runtimes that compile a network need
 //! them; only the number of images may stay open. `format` writes the file; this module maps nodes to operators.
 
+mod convolution;
 mod format;
 
 use candle_core::DType;
@@ -81,12 +82,6 @@ struct Exporter<'a> {
     writer: Writer,
 }
 
-/// Weight and bias of a convolution.
-struct Filter {
-    weight: Vec<f32>,
-    bias: Option<Vec<f32>>,
-}
-
 impl Exporter<'_> {
     /// Name of a node's map.
     fn name(&self, id: NodeId) -> String {
@@ -111,7 +106,7 @@ impl Exporter<'_> {
                     self.standardised(&output, mean, deviation);
                 }
             }
-            Node::Convolution { input, activation, .. } => {
+            Node::Convolution { input, activation, .. } | Node::TransposedConvolution { input, activation, .. } => {
                 let map = self.name(*input);
                 self.activated(&output, *activation, |this, output| this.convolution(&map, output, node))?;
             }
@@ -143,6 +138,7 @@ impl Exporter<'_> {
                 self.writer.operator("GlobalAveragePool", &[&self.name(*input)], &output, &[]);
             }
             Node::Smooth { input, activation } => self.smooth(&self.name(*input), &output, *activation),
+            Node::LayerNorm { input, epsilon } => self.layer_norm(&self.name(*input), &output, *epsilon),
             Node::Gate { inputs: [map, gate], gating: _ } => {
                 self.writer.operator("Mul", &[&self.name(*map), &self.name(*gate)], &output, &[]);
             }
@@ -159,7 +155,37 @@ impl Exporter<'_> {
                 self.writer.operator("Sigmoid", &[map], &sigmoid, &[]);
                 self.writer.operator("Mul", &[map, &sigmoid], output, &[]);
             }
+            // Its operator exists from version 20 on.
+            SmoothActivation::Gelu => {
+                let part = |what: &str| format!("{output}.{what}");
+                let [root, scaled, erf, one, above, half, halved] =
+                    ["root", "scaled", "erf", "one", "above", "half", "halved"].map(part);
+                for (name, value) in [(&root, std::f32::consts::FRAC_1_SQRT_2), (&one, 1.0), (&half, 0.5)] {
+                    self.writer.floats(name, &[], &[value]);
+                }
+                self.writer.operator("Mul", &[map, &root], &scaled, &[]);
+                self.writer.operator("Erf", &[&scaled], &erf, &[]);
+                self.writer.operator("Add", &[&erf, &one], &above, &[]);
+                self.writer.operator("Mul", &[map, &half], &halved, &[]);
+                self.writer.operator("Mul", &[&halved, &above], output, &[]);
+            }
         }
+    }
+
+    /// Layer normalisation over channels, by operators that read maps as they lie.
+    fn layer_norm(&mut self, map: &str, output: &str, epsilon: f64) {
+        let part = |what: &str| format!("{output}.{what}");
+        let [mean, centred, squares, variance, epsilons, above, deviation] =
+            ["mean", "centred", "squares", "variance", "epsilon", "above", "deviation"].map(part);
+        let over_channels = [list("axes", &[1]), int("keepdims", 1)];
+        self.writer.floats(&epsilons, &[], &[epsilon as f32]);
+        self.writer.operator("ReduceMean", &[map], &mean, &over_channels);
+        self.writer.operator("Sub", &[map, &mean], &centred, &[]);
+        self.writer.operator("Mul", &[&centred, &centred], &squares, &[]);
+        self.writer.operator("ReduceMean", &[&squares], &variance, &over_channels);
+        self.writer.operator("Add", &[&variance, &epsilons], &above, &[]);
+        self.writer.operator("Sqrt", &[&above], &deviation, &[]);
+        self.writer.operator("Div", &[&centred, &deviation], output, &[]);
     }
 
     /// The input less every channel's mean, divided by its standard deviation.
@@ -198,64 +224,6 @@ impl Exporter<'_> {
                 self.writer.operator("Clip", &[&inner, &limits[0], &limits[1]], output, &[]);
             }
         }
-        Ok(())
-    }
-
-    /// A convolution and its normalisation, without the activation.
-    fn convolution(&mut self, map: &str, output: &str, node: &Node) -> Result<()> {
-        let Node::Convolution { input, name, channels, kernel, stride, dilation, depthwise, bias, norm, .. } = node
-        else {
-            return Ok(());
-        };
-        let bias = bias.then(|| self.values(&format!("{name}.bias"))).transpose()?;
-        let mut filter = Filter { weight: self.values(&format!("{name}.weight"))?, bias };
-        let separate = match norm {
-            Some(norm) if norm.kind == NormKind::Batch && !self.options.keep_norms => {
-                self.fold(&mut filter, norm)?;
-                None
-            }
-            other => other.as_ref(),
-        };
-        let inner = if separate.is_some() { format!("{output}.conv") } else { output.to_owned() };
-        let weight = format!("{name}.weight");
-        let (inputs, groups) = if *depthwise { (1, *channels) } else { (self.graph.channels(*input), 1) };
-        self.writer.floats(&weight, &[*channels, inputs, *kernel, *kernel], &filter.weight);
-        let mut inputs = vec![map, &weight];
-        let bias = format!("{name}.bias");
-        if let Some(values) = &filter.bias {
-            self.writer.floats(&bias, &[*channels], values);
-            inputs.push(&bias);
-        }
-        let settings = [
-            list("kernel_shape", &[*kernel; 2]),
-            list("strides", &[*stride; 2]),
-            list("dilations", &[*dilation; 2]),
-            list("pads", &[kernel / 2 * dilation; 4]),
-            int("group", groups as i64),
-        ];
-        self.writer.operator("Conv", &inputs, &inner, &settings);
-        match separate {
-            Some(norm) => self.norm(norm, *channels, &inner, output),
-            None => Ok(()),
-        }
-    }
-
-    /// Merges a batch normalisation into the convolution before it, which then has a bias.
-    fn fold(&self, filter: &mut Filter, norm: &Norm) -> Result<()> {
-        let of = |what: &str| self.values(&format!("{}.{what}", norm.name));
-        let (scale, shift, mean, variance) = (of("weight")?, of("bias")?, of("running_mean")?, of("running_var")?);
-        let factor = |c: usize| f64::from(scale[c]) / (f64::from(variance[c]) + norm.epsilon).sqrt();
-        let values = (filter.weight.len() / scale.len().max(1)).max(1);
-        for (c, weights) in filter.weight.chunks_mut(values).enumerate() {
-            for weight in weights {
-                *weight = (f64::from(*weight) * factor(c)) as f32;
-            }
-        }
-        let bias = |c: usize| {
-            let before = filter.bias.as_ref().map_or(0.0, |bias| f64::from(bias[c]));
-            ((before - f64::from(mean[c])) * factor(c) + f64::from(shift[c])) as f32
-        };
-        filter.bias = Some((0..scale.len()).map(bias).collect());
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! Combines two maps value by value, and computes the gradients to both.
+//! Combines two maps value by value, and computes the gradients to both; copies one.
 
 use super::super::layout::{Block, Extent, Target};
 use super::super::simd::{LANES, Simd};
@@ -57,6 +57,32 @@ pub(in super::super) unsafe fn forward<S: Simd>(
                         Operation::Product => s.mul(x, y),
                     };
                     s.store(to.add(at), bend(s, v, slope, ceiling));
+                }
+            }
+        },
+    );
+}
+
+/// Writes what readers of `sources` see, block by block.
+///
+/// # Safety
+/// Same conditions as [`forward`].
+pub(in super::super) unsafe fn copy<S: Simd>(s: S, extent: Extent, sources: &[Block], targets: &[Block]) {
+    for blocks in [sources, targets] {
+        debug_assert_hold(blocks, extent);
+    }
+    for_each(
+        s,
+        tasks(targets.len(), extent),
+        #[inline(always)]
+        |task| {
+            let (block, image, first, pixels) = share(task, extent);
+            let read = Activation::for_image(s, &sources[block], image);
+            // SAFETY: rows inside the maps; those written are this task's alone.
+            unsafe {
+                let [from, to] = [sources, targets].map(|blocks| blocks[block].image(image).add(first));
+                for at in (0..pixels).map(|pixel| pixel * LANES) {
+                    s.store(to.add(at), read.read::<false>(s, from.add(at)));
                 }
             }
         },

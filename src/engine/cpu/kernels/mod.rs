@@ -11,6 +11,7 @@ pub(super) mod direct;
 pub(super) mod filter;
 pub(super) mod gate;
 pub(super) mod global_pool;
+pub(super) mod layer_norm;
 pub(super) mod norm;
 pub(super) mod pack;
 pub(super) mod pool;

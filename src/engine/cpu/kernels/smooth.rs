@@ -69,6 +69,58 @@ impl Function for Silu {
     }
 }
 
+/// `Φ(x)` and `exp(−x²/2)` of sixteen numbers. The tail beyond `|x|` is the power times a polynomial in `1/(1 + 0.21·|x|)`,
+/// fitted to SciPy's `erfcx` to 1.6e-8 of its value, so that it keeps its digits far out.
+#[inline(always)]
+fn normal_distribution(x: Lanes) -> (Lanes, Lanes) {
+    const SCALE: f32 = 0.21;
+    const POLYNOMIAL: [f32; 9] = [
+        -0.071_657_94,
+        0.283_596_58,
+        -0.330_270_26,
+        0.349_420_82,
+        -0.093_939_364,
+        0.124_879_03,
+        0.069_190_465,
+        0.085_069_11,
+        0.083_711_56,
+    ];
+    let powers = f32::exponentials(x.map(|x| -0.5 * x * x));
+    let mut out = [0.0; LANES];
+    for ((out, power), x) in out.iter_mut().zip(powers).zip(x) {
+        let t = 1.0 / (1.0 + SCALE * x.abs());
+        let tail = power * t * POLYNOMIAL.iter().fold(0.0, |sum, c| sum * t + c);
+        *out = if x < 0.0 { tail } else { 1.0 - tail };
+    }
+    (out, powers)
+}
+
+/// `x·Φ(x)`, whose derivative is `Φ + x·φ` with the normal density `φ`.
+#[derive(Clone, Copy)]
+struct Gelu;
+
+impl Function for Gelu {
+    #[inline(always)]
+    fn values(x: Lanes) -> Lanes {
+        let (mut out, _) = normal_distribution(x);
+        for (out, x) in out.iter_mut().zip(x) {
+            *out *= x;
+        }
+        out
+    }
+
+    #[inline(always)]
+    fn derivatives(x: Lanes) -> Lanes {
+        /// `1/√(2π)`.
+        const PEAK: f32 = 0.398_942_3;
+        let (mut out, powers) = normal_distribution(x);
+        for ((out, power), x) in out.iter_mut().zip(powers).zip(x) {
+            *out += x * (power * PEAK);
+        }
+        out
+    }
+}
+
 /// Writes the activation of every block of `sources` to the target with the same index.
 ///
 /// # Safety
@@ -87,6 +139,7 @@ pub(in super::super) unsafe fn forward<S: Simd>(
         match activation {
             SmoothActivation::Sigmoid => values::<S, Sigmoid>(s, extent, sources, targets),
             SmoothActivation::Silu => values::<S, Silu>(s, extent, sources, targets),
+            SmoothActivation::Gelu => values::<S, Gelu>(s, extent, sources, targets),
         }
     }
 }
@@ -156,6 +209,7 @@ pub(in super::super) unsafe fn backward<S: Simd>(
         match activation {
             SmoothActivation::Sigmoid => gradients::<S, Sigmoid>(s, extent, read, targets),
             SmoothActivation::Silu => gradients::<S, Silu>(s, extent, read, targets),
+            SmoothActivation::Gelu => gradients::<S, Gelu>(s, extent, read, targets),
         }
     }
 }

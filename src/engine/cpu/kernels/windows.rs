@@ -3,9 +3,10 @@
 use super::super::layout::Extent;
 use super::super::simd::LANES;
 use super::Convolution;
+use sweep_core::units::Size;
 
 /// A convolution as windows that move over padded rows. With stride 2 they skip every second pixel. In the input
-/// gradient of such a convolution (a turned kernel) they move by one, and every position gives 2×2 pixels, each with
+/// gradient of such a convolution, and in a transposed one (a turned kernel), they move by one, and every position gives 2×2 pixels, each with
 /// its own taps.
 pub(super) struct Windows {
     /// Positions of windows.
@@ -33,13 +34,22 @@ pub(super) struct Tap {
     pub(super) weight: usize,
 }
 
+/// The extent of every `stride`-th pixel of every `stride`-th row.
+fn divided(extent: Extent, stride: usize) -> Extent {
+    let Size { height, width } = extent.size;
+    Extent { size: Size { height: height.div_ceil(stride), width: width.div_ceil(stride) }, ..extent }
+}
+
 impl Windows {
-    /// The windows of a convolution, or of the input gradient of one if the kernel is turned.
+    /// The windows of a convolution, or of the adjoint of one if the kernel is turned.
     pub(super) fn new(convolution: &Convolution, turned: bool) -> Self {
         let Convolution { extent, read, kernel, stride, dilation, .. } = *convolution;
-        let (grid, advance, spacing) = if turned { (read, 1, stride) } else { (extent, stride, 1) };
-        let half = kernel / 2 * dilation;
-        let border = half.div_ceil(spacing);
+        let (grid, advance, spacing) = if turned { (divided(extent, stride), 1, stride) } else { (extent, stride, 1) };
+        // The padding before the map: that of an even kernel is smaller by one before than behind, or the other way round if
+        // it is turned.
+        let half = if turned { kernel / 2 } else { (kernel - 1) / 2 } * dilation;
+        // A result of an odd size has a window more than there are pixels.
+        let border = (kernel / 2 * dilation).div_ceil(spacing) + usize::from(turned && grid != read);
         // Along one axis, position in the window and tap for each product of a pixel in this phase: imagine zeros
         // between the pixels read, and leave out the products with these zeros.
         let meeting = |phase: usize| {

@@ -1,4 +1,4 @@
-//! Gates, smooth activations and global pooling, compared with the reference engine.
+//! Gates, smooth activations, layer normalisation and global pooling, compared with the reference engine.
 
 use super::{check, check_memory, check_threads, flat, parameters};
 use crate::cpu::CpuEngine;
@@ -39,7 +39,7 @@ fn a_mean_of_many_pixels_keeps_their_digits() {
     }
 }
 
-/// Far from zero a sigmoid is 0 or 1, a `SiLU` 0 or the number itself, and what is not a number stays so.
+/// Far from zero a sigmoid is 0 or 1, a `SiLU` or `GELU` 0 or the number itself, and what is not a number stays so.
 #[test]
 fn sigmoids_of_large_numbers_have_limits() {
     let mut graph = Graph::new();
@@ -47,9 +47,10 @@ fn sigmoids_of_large_numbers_have_limits() {
     let sigmoid = graph.push(Node::Smooth { input: image, activation: SmoothActivation::Sigmoid });
     let gated = graph.push(Node::Gate { inputs: [image, sigmoid], gating: Gating::Pixel });
     let silu = graph.push(Node::Smooth { input: image, activation: SmoothActivation::Silu });
-    graph.push_head(sigmoid);
-    graph.push_head(gated);
-    graph.push_head(silu);
+    let gelu = graph.push(Node::Smooth { input: image, activation: SmoothActivation::Gelu });
+    for node in [sigmoid, gated, silu, gelu] {
+        graph.push_head(node);
+    }
     head(&mut graph, image, "head", 1);
     let values = [-1e30f32, -200.0, -20.0, 0.0, 20.0, 200.0, f32::NAN, 1e30];
     let expected = [0.0, 0.0, 1.0 / (1.0 + 20f64.exp()), 0.5, 1.0 / (1.0 + (-20f64).exp()), 1.0, f64::NAN, 1.0];
@@ -65,6 +66,11 @@ fn sigmoids_of_large_numbers_have_limits() {
         for ((found, x), sigmoid) in flat(&heads[2]).into_iter().zip(values).zip(expected) {
             let wanted = f64::from(x) * sigmoid;
             let close = (found - wanted).abs() <= 1e-6 * wanted.abs() || (found.is_nan() && wanted.is_nan());
+            assert!(close, "{}: {found} instead of {wanted}", instructions.name());
+        }
+        for (found, x) in flat(&heads[3]).into_iter().zip(values.map(f64::from)) {
+            let wanted = x.max(0.0);
+            let close = (found - wanted).abs() <= 1e-6 * wanted.abs() || (found.is_nan() && x.is_nan());
             assert!(close, "{}: {found} instead of {wanted}", instructions.name());
         }
     }

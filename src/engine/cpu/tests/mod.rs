@@ -2,6 +2,7 @@
 
 mod gates;
 mod tiles;
+mod transposed;
 
 use candle_core::{DType, Device, Tensor};
 

@@ -1,4 +1,4 @@
-//! Launches of smooth activations, global pooling and gates, and of their gradients.
+//! Launches of smooth activations, global pooling, gates and layer normalisation, and of their gradients.
 
 pub(super) mod parameters;
 
@@ -8,7 +8,7 @@ use super::depthwise::GROUP;
 use super::parameters::{Map, Source};
 use super::program::{Compiler, WALKERS};
 use crate::plan::{Destination, Extent, LANES, Operand, Step, ValueId};
-use parameters::{Gated, Smooth, Sums};
+use parameters::{Gated, LayerNorm, Smooth, Sums};
 use sweep_graph::gpu::{Launch, Parameters};
 use sweep_graph::{Gating, SmoothActivation};
 
@@ -111,6 +111,20 @@ impl Compiler<'_> {
             Step::GateSum { gating: Gating::Pixel, from, gradient, to: destinations } => {
                 self.sums_of_channels(from, gradient, &destinations[0], to);
             }
+            Step::LayerNorm { epsilon, from, to: value } => {
+                let norm = LayerNorm { to: self.map(*value), ..self.layer_norm(*epsilon, from) };
+                to.push(over_pixels("layer_norm", self.extent(*value), &norm));
+            }
+            Step::LayerNormGradient { epsilon, from, gradient, to: destinations } => {
+                let Some(Destination { operand, accumulate }) = destinations.first() else { return };
+                let norm = LayerNorm {
+                    to: self.map(gradient[0].value),
+                    gradient: self.map(operand.value),
+                    accumulate: (*accumulate).into(),
+                    ..self.layer_norm(*epsilon, from)
+                };
+                to.push(over_pixels("layer_norm_gradient", self.extent(operand.value), &norm));
+            }
             other => unreachable!("{other:?} is no step of this module"),
         }
     }
@@ -130,6 +144,22 @@ impl Compiler<'_> {
             width: size.width as i32,
             function: activation as i32,
             accumulate: 0,
+        }
+    }
+
+    /// A layer normalisation of the blocks of one map, without the maps it writes.
+    fn layer_norm(&self, epsilon: f64, from: &[Operand]) -> LayerNorm {
+        let Extent { size, .. } = self.extent(from[0].value);
+        LayerNorm {
+            from: self.source(&from[0]),
+            to: Map::default(),
+            gradient: Map::default(),
+            span: (from.len() * LANES) as i32,
+            used: from.iter().map(|operand| operand.channels).sum::<usize>() as i32,
+            height: size.height as i32,
+            width: size.width as i32,
+            accumulate: 0,
+            epsilon: epsilon as f32,
         }
     }
 
@@ -215,8 +245,7 @@ impl Compiler<'_> {
                 accumulate: (*accumulate || first > 0).into(),
                 ..self.sums(&from[first], times.get(first), run)
             };
-            let grid = [extent.images * extent.size.height, extent.size.width.div_ceil(WALKERS), 1];
-            Launch::new("sum_channels", grid, WALKERS as u32, &sums)
+            over_pixels("sum_channels", extent, &sums)
         }));
     }
 
@@ -251,5 +280,11 @@ impl Compiler<'_> {
 /// A launch with one block per row of a map, whose threads walk along so many channels of it.
 fn over_rows<P: Parameters>(kernel: &'static str, extent: Extent, span: usize, parameters: &P) -> Launch {
     let grid = [extent.images * extent.size.height, (span / 8).div_ceil(WALKERS), 1];
+    Launch::new(kernel, grid, WALKERS as u32, parameters)
+}
+
+/// A launch with a thread per pixel of a map.
+fn over_pixels<P: Parameters>(kernel: &'static str, extent: Extent, parameters: &P) -> Launch {
+    let grid = [extent.images * extent.size.height, extent.size.width.div_ceil(WALKERS), 1];
     Launch::new(kernel, grid, WALKERS as u32, parameters)
 }

@@ -63,9 +63,29 @@ pub(in super::super) struct Sums {
     pub(in super::super) factor: f32,
 }
 
+/// Layer normalisation over the channels of one map, or its gradient.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub(in super::super) struct LayerNorm {
+    pub(in super::super) from: Source,
+    /// The result, or the gradient to it.
+    pub(in super::super) to: Map,
+    /// Gradient to the map.
+    pub(in super::super) gradient: Map,
+    pub(in super::super) span: i32,
+    /// Channels that are not padding.
+    pub(in super::super) used: i32,
+    pub(in super::super) height: i32,
+    pub(in super::super) width: i32,
+    pub(in super::super) accumulate: i32,
+    pub(in super::super) epsilon: f32,
+}
+
 // SAFETY: each is `repr(C)`, of plain numbers, and mirrors its kernel's; a test compares their layouts.
 unsafe impl Parameters for Smooth {}
 // SAFETY: same as the block before.
 unsafe impl Parameters for Gated {}
 // SAFETY: same as the block before.
 unsafe impl Parameters for Sums {}
+// SAFETY: same as the block before.
+unsafe impl Parameters for LayerNorm {}

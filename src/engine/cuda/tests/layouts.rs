@@ -1,6 +1,6 @@
 //! Compares the layouts of parameters with those that the kernels have.
 
-use super::super::gates::parameters::{Gated, Smooth, Sums};
+use super::super::gates::parameters::{Gated, LayerNorm, Smooth, Sums};
 use super::super::parameters::{
     Activation as KernelActivation, Combine, CombineGradient, Convolution, ConvolutionSource, Depthwise,
     DepthwiseGradient, Exchange, GradientSums, Map, Moments, Norm, NormGradient, Packing, Packings, Pool, Reader,
@@ -204,6 +204,11 @@ fn parameters_are_laid_out_as_the_kernels_have_them() {
         emulator,
         "smooth",
         Smooth { from, to, gradient, from_channel, to_channel, span, used, height, width, function, accumulate }
+    );
+    assert_layout!(
+        emulator,
+        "layer_norm",
+        LayerNorm { from, to, gradient, span, used, height, width, accumulate, epsilon }
     );
     assert_layout!(
         emulator,

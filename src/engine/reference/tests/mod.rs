@@ -4,6 +4,7 @@ mod gating;
 mod graphs;
 mod operations;
 mod promises;
+mod transposed;
 
 use candle_core::{DType, Device, Result, Tensor};
 use rand::Rng;

@@ -1,4 +1,4 @@
-// Smooth activations, means of a channel's pixels, and products with gates, forward and backward. Each kernel works on `span`
+// Smooth activations, means of a channel's pixels, products with gates, and layer normalisation, forward and backward. Each kernel works on `span`
 // neighbouring channels, padding included; where several maps make one, there are several launches.
 #pragma once
 #include "depthwise.cuh"
@@ -13,7 +13,7 @@ struct Smooth {
     // First channel in `from` and `gradient`, and in `to`; channels, and those of them that are not padding.
     int from_channel, to_channel, span, used;
     int height, width;
-    // 0: sigmoid, 1: SiLU.
+    // 0: sigmoid, 1: SiLU, 2: GELU.
     int function;
     int accumulate;
 };
@@ -21,13 +21,18 @@ FIELDS(Smooth, from, to, gradient, from_channel, to_channel, span, used, height,
 
 DEVICE float sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
 
+// The normal distribution function.
+DEVICE float normal_distribution(float x) { return 0.5f * erfcf(x * -0.70710678f); }
+
 DEVICE float smooth_value(int function, float x) {
+    if (function == 2) return x * normal_distribution(x);
     const float s = sigmoid(x);
     return function ? x * s : s;
 }
 
-// (x·s)' = s + x·s', and s' = s·(1 − s).
+// (x·s)' = s + x·s', and s' = s·(1 − s); (x·Φ)' = Φ + x·φ with the normal density φ.
 DEVICE float smooth_derivative(int function, float x) {
+    if (function == 2) return fmaf(x, 0.39894228f * expf(-0.5f * x * x), normal_distribution(x));
     const float s = sigmoid(x), slope = s - s * s;
     return function ? fmaf(x, slope, s) : slope;
 }
@@ -174,3 +179,102 @@ DEVICE void sum_of_channels(const Sums &p) {
 
 KERNEL(THREADS, sum_pixels, Sums) { FOR_MAPS(!p.from.map.wide && !p.times.wide && !p.to.wide, sum_of_pixels, p); }
 KERNEL(WALKERS, sum_channels, Sums) { FOR_MAPS(!p.from.map.wide && !p.times.wide && !p.to.wide, sum_of_channels, p); }
+
+struct LayerNorm {
+    // One map, all of whose channels make a pixel's values.
+    Source from;
+    // The result, or, backward, the gradient to it.
+    Map to;
+    // Backward: gradient to the map.
+    Map gradient;
+    // Channels, and those of them that are not padding.
+    int span, used;
+    int height, width;
+    int accumulate;
+    float epsilon;
+};
+FIELDS(LayerNorm, from, to, gradient, span, used, height, width, accumulate, epsilon)
+
+// A pixel: its column, its image, and mean and inverse deviation of its channels.
+struct Pixel {
+    int x, image;
+    float mean, factor;
+};
+
+// Eight channels of a map at a pixel.
+template <bool NARROW>
+DEVICE Eight at_pixel(const Map &map, const LayerNorm &p, const Pixel &pixel, int channel) {
+    return Vectors<NARROW>::load(Vectors<NARROW>::of(map, blockIdx.x, p.width, channel), pixel.x);
+}
+
+template <bool NARROW>
+DEVICE Eight value_at_pixel(const LayerNorm &p, const Pixel &pixel, int channel) {
+    return apply<true>(applied(p.from.activation, pixel.image, channel), at_pixel<NARROW>(p.from.map, p, pixel, channel));
+}
+
+// This thread's pixel. Blocks: rows of all images, parts of a row.
+template <bool NARROW>
+DEVICE Pixel measured_pixel(const LayerNorm &p) {
+    Pixel pixel = {(int)(blockIdx.y * WALKERS + threadIdx.x), (int)(blockIdx.x / (u32)p.height), 0.0f, 0.0f};
+    if (pixel.x >= p.width) return pixel;
+    float sum = 0.0f, squares = 0.0f;
+    for (int channel = 0; channel < p.span; channel += 8) {
+        const Eight e = value_at_pixel<NARROW>(p, pixel, channel);
+        UNROLL for (int k = 0; k < 8; k++) sum += channel + k < p.used ? e.v[k] : 0.0f;
+    }
+    pixel.mean = sum / p.used;
+    for (int channel = 0; channel < p.span; channel += 8) {
+        const Eight e = value_at_pixel<NARROW>(p, pixel, channel);
+        UNROLL for (int k = 0; k < 8; k++) {
+            const float centred = channel + k < p.used ? e.v[k] - pixel.mean : 0.0f;
+            squares = fmaf(centred, centred, squares);
+        }
+    }
+    pixel.factor = 1.0f / sqrtf(squares / p.used + p.epsilon);
+    return pixel;
+}
+
+// The normalised values, zero in the padding.
+template <bool NARROW>
+DEVICE Eight normal_at_pixel(const LayerNorm &p, const Pixel &pixel, int channel) {
+    Eight e = value_at_pixel<NARROW>(p, pixel, channel);
+    UNROLL for (int k = 0; k < 8; k++) e.v[k] = channel + k < p.used ? (e.v[k] - pixel.mean) * pixel.factor : 0.0f;
+    return e;
+}
+
+template <bool NARROW>
+DEVICE void layer_norm_pixel(const LayerNorm &p) {
+    typedef Vectors<NARROW> V;
+    const Pixel pixel = measured_pixel<NARROW>(p);
+    if (pixel.x >= p.width) return;
+    for (int channel = 0; channel < p.span; channel += 8)
+        V::store(V::of(p.to, blockIdx.x, p.width, channel), pixel.x, normal_at_pixel<NARROW>(p, pixel, channel));
+}
+
+// What of the gradient is a multiple of 1 or of the normalised values cancels.
+template <bool NARROW>
+DEVICE void layer_norm_gradient_pixel(const LayerNorm &p) {
+    typedef Vectors<NARROW> V;
+    const Pixel pixel = measured_pixel<NARROW>(p);
+    if (pixel.x >= p.width) return;
+    float even = 0.0f, along = 0.0f;
+    for (int channel = 0; channel < p.span; channel += 8) {
+        const Eight g = at_pixel<NARROW>(p.to, p, pixel, channel), normal = normal_at_pixel<NARROW>(p, pixel, channel);
+        UNROLL for (int k = 0; k < 8; k++) even += g.v[k], along = fmaf(g.v[k], normal.v[k], along);
+    }
+    even /= p.used, along /= p.used;
+    for (int channel = 0; channel < p.span; channel += 8) {
+        Eight g = at_pixel<NARROW>(p.to, p, pixel, channel);
+        const Eight normal = normal_at_pixel<NARROW>(p, pixel, channel);
+        UNROLL for (int k = 0; k < 8; k++) {
+            const float rest = fmaf(-along, normal.v[k], g.v[k]) - even;
+            g.v[k] = channel + k < p.used ? rest * pixel.factor : 0.0f;
+        }
+        V::store_or_add(V::of(p.gradient, blockIdx.x, p.width, channel), pixel.x, g, p.accumulate);
+    }
+}
+
+KERNEL(WALKERS, layer_norm, LayerNorm) { FOR_MAPS(!p.from.map.wide && !p.to.wide, layer_norm_pixel, p); }
+KERNEL(WALKERS, layer_norm_gradient, LayerNorm) {
+    FOR_MAPS(!p.from.map.wide && !p.to.wide && !p.gradient.wide, layer_norm_gradient_pixel, p);
+}

@@ -56,6 +56,8 @@ pub(in super::super::super) unsafe fn weight_gradient<S: Simd>(
     debug_assert_hold(gradient, extent);
     debug_assert!(memory.holds(gradient_workspace(extent, sources.len(), gradient.len(), [kernel, step])), "workspace");
     let border = kernel / 2 * dilation;
+    // An even kernel begins a pixel later in the border.
+    let offset = border - (kernel - 1) / 2 * dilation;
     let taps = kernel * kernel;
     let (chunks, parts) = split(extent, step, sources.len());
     let row_len = (read.size.width + 2 * border) * LANES;
@@ -74,6 +76,7 @@ pub(in super::super::super) unsafe fn weight_gradient<S: Simd>(
                 unsafe {
                     let rows = (first * step, (end - 1) * step + 1);
                     copy_padded(s, &sources[source], image, read, rows, border, input);
+                    let input = input.add(offset * (row_len + LANES));
                     for (target, gradient) in gradient.iter().enumerate() {
                         let from = gradient.image(image).add(first * extent.size.width * LANES);
                         let pair = target * sources.len() + source;

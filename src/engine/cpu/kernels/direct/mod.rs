@@ -1,4 +1,5 @@
-//! Direct convolution for any odd kernel with stride 1 or 2, and its input gradient. It is used for 1×1 kernels, for
+//! Direct convolution for any odd kernel with stride 1 or 2, and its adjoint for any kernel: its input gradient, and
+//! transposed convolution. It is used for 1×1 kernels, for
 //! stride 2, for few channels, and for maps too small for Winograd.
 //!
 //! A task copies the rows it needs, activated and padded, into its own cache and convolves strips of a row with one or
