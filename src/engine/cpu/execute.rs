@@ -7,7 +7,7 @@ use super::kernels::depthwise::{self, ChannelFilter};
 use super::kernels::filter::{Filter, Span};
 #[cfg(target_arch = "x86_64")]
 use super::kernels::tiles;
-use super::kernels::{Convolution, combine, direct, norm, pack, winograd};
+use super::kernels::{Convolution, direct, norm, pack, winograd};
 use super::layout::{Block, Extent, Memory, Pointer, Target, lanes};
 use super::normalise::{LayerState, bias_gradient, fixed_norm, norm_gradient, normalise};
 use super::profile::Profile;
@@ -176,12 +176,8 @@ impl<S: Simd> Executor<'_, S> {
             // The map takes the gradient's place and the gradient the map's.
             let shape = direct::GradientShape { extent: read, read: extent, kernel, stride: step, dilation };
             let (spans, [stride, _]) = (channel_spans(layer.outputs), layer.strides());
-            // SAFETY: the plan gives the maps these extents, and the workspace its own memory, with a copy of the map at its
-            // start.
-            unsafe {
-                let (copies, memory) = activated_copy(s, read, &sources, memory);
-                direct::weight_gradient(s, shape, &gradient, &copies, &spans, out, stride, memory);
-            }
+            // SAFETY: the plan gives the maps these extents, and the workspace its own memory.
+            unsafe { direct::weight_gradient(s, shape, &gradient, &sources, &spans, out, stride, memory) };
             return;
         }
         let [_, stride] = layer.strides();
@@ -303,30 +299,6 @@ impl<S: Simd> Executor<'_, S> {
 
 pub(super) fn plain_target(block: Block<'_>, accumulate: bool) -> Target<'_> {
     Target { block, accumulate, shift: [0.0; LANES], bend: Bend::IDENTITY }
-}
-
-/// Copies blocks, activated, to the start of this memory; and the memory after them.
-///
-/// # Safety
-/// Blocks have the extent, and the memory is the caller's alone and holds their copies.
-unsafe fn activated_copy<'a, S: Simd>(
-    s: S,
-    extent: Extent,
-    blocks: &[Block],
-    memory: Pointer,
-) -> (Vec<Block<'a>>, Pointer) {
-    let (plane, len) = (extent.plane(), extent.images * extent.plane());
-    // SAFETY: the caller's promise.
-    let copy = |(index, block): (usize, &Block)| unsafe {
-        let data = memory.add(index * len);
-        Block { data, image_stride: plane, channels: block.channels, activate: &[] }
-    };
-    let copies: Vec<Block> = blocks.iter().enumerate().map(copy).collect();
-    // SAFETY: same as the block before.
-    unsafe {
-        combine::copy(s, extent, blocks, &copies);
-        (copies, memory.add(blocks.len() * len))
-    }
 }
 
 unsafe fn convolve<S: Simd>(s: S, algorithm: Algorithm, convolution: &Convolution, filter: &Filter, memory: Pointer) {

@@ -33,6 +33,10 @@ impl<S: Simd> Executor<'_, S> {
                 // SAFETY: the plan gives the target its own memory, of the sources' extent.
                 unsafe { combine::forward(s, extent, *operation, *bend, read, &targets) };
             }
+            Step::Copy { from, to } => {
+                // SAFETY: the plan gives the target its own memory, of the sources' extent.
+                unsafe { combine::copy(s, self.extent(*to), &self.blocks(from), &self.own_blocks(*to)) };
+            }
             Step::Upsample { from, to, rows, columns } => {
                 let extent = self.extent(from[0].value);
                 let targets = self.own_blocks(*to);

@@ -53,6 +53,7 @@ impl Profile {
             Step::Combine { to, .. } => ("combination", None, None, *to),
             Step::GlobalPool { from, .. } => ("global pool", None, None, from[0].value),
             Step::Smooth { to, .. } => ("smooth activation", None, None, *to),
+            Step::Copy { to, .. } => ("copy", None, None, *to),
             Step::LayerNorm { to, .. } => ("layer normalisation", None, None, *to),
             Step::Gate { to, .. } => ("gate", None, None, *to),
             Step::Output { from, .. } => ("output", None, None, from[0].value),

@@ -53,8 +53,7 @@ impl Choices {
         channels * layer.kernel * layer.kernel * ROW / self.chunk()
     }
 
-    /// Checks that there is a kernel for every node, and that there are tables for all maps and channels that a convolution
-    /// reads.
+    /// Checks that there are tables for all maps and channels that a convolution reads.
     pub(super) fn check(graph: &Graph) -> Result<()> {
         fn maps(graph: &Graph, node: NodeId) -> usize {
             match graph.node(node) {
@@ -64,13 +63,9 @@ impl Choices {
         }
         let blocks = |node| graph.segments(node).iter().map(|channels| channels.div_ceil(LANES)).sum::<usize>();
         for (index, node) in graph.nodes().iter().enumerate() {
-            if let Node::TransposedConvolution { name, .. } = node {
-                return Err(Error::definition(format!(
-                    "`{name}` is a transposed convolution, which has no GPU kernel"
-                ))
-                .remedy("enlarge the map and convolve it, or use --device cpu"));
-            }
-            let Node::Convolution { input, name, .. } = node else { continue };
+            let (Node::Convolution { input, name, .. } | Node::TransposedConvolution { input, name, .. }) = node else {
+                continue;
+            };
             let (read, most) = (blocks(*input).max(blocks(NodeId(index))), MOST_TARGETS);
             if maps(graph, *input) > MOST_SOURCES || read > most {
                 return Err(Error::definition(format!(

@@ -3,7 +3,7 @@
 use super::blocks::Form;
 use super::choose::{self, TILE};
 use super::parameters::{
-    Activation, Convolution, ConvolutionSource, MOST_SOURCES, MOST_TARGETS, Moments, Norm, Packing, Source,
+    Activation, Convolution, ConvolutionSource, MOST_SOURCES, MOST_TARGETS, Map, Moments, Norm, Packing, Source,
     WeightBlocks, WeightGradient, WriteTarget,
 };
 use super::program::Compiler;
@@ -46,11 +46,27 @@ impl Epilogue {
 /// The weights that a convolution reads.
 struct Filter<'a> {
     layer: &'a Layer,
-    /// Whether this is the input gradient: input and output channels are exchanged, taps are turned around.
+    /// Whether this is the adjoint of a convolution, the input gradient or a transposed one: taps are turned around.
     turned: bool,
+    /// Distances between the weights of neighbouring channels read, and of neighbouring channels written.
+    strides: [usize; 2],
     scale: Address,
     read: Vec<u32>,
     written: Vec<u32>,
+}
+
+/// The maps of a weight gradient.
+struct Correlation {
+    /// What the convolution reads: its maps with their numbers of blocks, the channels of every block, and its extent.
+    sources: Vec<(Source, usize)>,
+    spans: Vec<u32>,
+    read: Extent,
+    /// The gradient to its result, with its blocks and extent.
+    gradient: Map,
+    blocks: usize,
+    extent: Extent,
+    /// Input and output channels.
+    channels: [usize; 2],
 }
 
 impl Compiler<'_> {
@@ -106,18 +122,20 @@ impl Compiler<'_> {
         to: &mut Vec<Launch>,
     ) -> usize {
         let written = (0..layer.outputs).step_by(LANES).map(|first| span(first, (layer.outputs - first).min(LANES)));
+        let (stride, input_dilation) = if layer.transposed { (1, layer.stride) } else { (layer.stride, 1) };
         let sides = Sides {
             kernel: layer.kernel,
-            stride: layer.stride,
+            stride,
             dilation: layer.dilation,
-            input_dilation: 1,
+            input_dilation,
             from: self.extent(from[0].value),
             to: self.extent(value),
             sources: self.sources(from),
             targets: (0..layer.blocks()).map(|block| self.target(value, block, false)).collect(),
             packing: Filter {
                 layer,
-                turned: false,
+                turned: layer.transposed,
+                strides: layer.strides(),
                 scale: epilogue.scale,
                 read: from.iter().map(|o| span(o.first, o.channels)).collect(),
                 written: written.collect(),
@@ -173,7 +191,7 @@ impl Compiler<'_> {
             kernel: kernel as i32,
             stride: stride as i32,
             dilation: dilation as i32,
-            padding: (kernel / 2 * dilation) as i32,
+            padding: (if sides.packing.turned { kernel / 2 } else { (kernel - 1) / 2 } * dilation) as i32,
             input_dilation: input_dilation as i32,
             sources_in_use: sources.len() as i32,
             chunks: chunks as i32,
@@ -191,8 +209,7 @@ impl Compiler<'_> {
     fn packing(&self, filter: &Filter, group: usize, chunks: usize) -> Packing {
         let layer = filter.layer;
         let taps = layer.kernel * layer.kernel;
-        let (outputs, inputs) = ((layer.inputs * taps) as i32, taps as i32);
-        let (group_stride, chunk_stride) = if filter.turned { (inputs, outputs) } else { (outputs, inputs) };
+        let [chunk_stride, group_stride] = filter.strides.map(|stride| stride as i32);
         let mut packing = Packing {
             weights: self.operands.trained + 4 * layer.weight as Address,
             to: 0,
@@ -227,37 +244,64 @@ impl Compiler<'_> {
         if layer.depthwise {
             return self.depthwise_weight_gradient(layer, from, gradient, workspace, to);
         }
+        let maps = self.sources(from);
+        let gradient_blocks = self.plan.values[gradient].blocks.len();
         let (read, extent) = (self.extent(from[0].value), self.extent(gradient));
+        let correlation = if layer.transposed {
+            // The map takes the gradient's place and the gradient the map's.
+            let spans = (0..layer.outputs).step_by(LANES);
+            Correlation {
+                sources: vec![(Source { map: self.map(gradient), activation: Activation::default() }, gradient_blocks)],
+                spans: spans.map(|first| span(first, (layer.outputs - first).min(LANES))).collect(),
+                read: extent,
+                gradient: maps[0].0.map,
+                blocks: from.len(),
+                extent: read,
+                channels: [layer.outputs, layer.inputs],
+            }
+        } else {
+            Correlation {
+                sources: maps,
+                spans: from.iter().map(|operand| span(operand.first, operand.channels)).collect(),
+                read,
+                gradient: self.map(gradient),
+                blocks: layer.blocks(),
+                extent,
+                channels: [layer.inputs, layer.outputs],
+            }
+        };
+        self.correlate(layer, &correlation, self.address(workspace), to);
+    }
+
+    /// The sums of products of what a convolution reads and the gradient to its result.
+    fn correlate(&self, layer: &Layer, of: &Correlation, partials: Address, to: &mut Vec<Launch>) {
+        let Correlation { read, gradient, blocks: targets, extent, channels: [inputs, outputs], .. } = *of;
         let taps = layer.kernel * layer.kernel;
         let window = [layer.kernel, layer.dilation];
-        let across = choose::across(window, layer.blocks());
-        let shares = choose::shares(extent, window, from.len(), layer.blocks());
+        let across = choose::across(window, targets);
+        let shares = choose::shares(extent, window, of.spans.len(), targets);
         let [tiles_down, tiles_across] = choose::tiles(extent);
         let mut sources = [ConvolutionSource::default(); MOST_SOURCES];
-        let maps = self.sources(from);
-        for (entry, (source, _)) in sources.iter_mut().zip(&maps) {
+        for (entry, (source, _)) in sources.iter_mut().zip(&of.sources) {
             entry.source = *source;
         }
         let mut blocks = [0; MOST_TARGETS];
-        for (entry, operand) in blocks.iter_mut().zip(from) {
-            *entry = span(operand.first, operand.channels);
-        }
-        let gradient = self.map(gradient);
+        blocks[..of.spans.len()].copy_from_slice(&of.spans);
         let form = Form {
             precision: self.choices.precision,
             kernel: layer.kernel,
             stride: layer.stride,
             dilation: layer.dilation,
             input_dilation: 1,
-            ceiling: maps.iter().any(|(source, _)| source.activation.has_ceiling()),
-            reads_narrow: maps.iter().all(|(source, _)| source.map.wide == 0),
+            ceiling: of.sources.iter().any(|(source, _)| source.activation.has_ceiling()),
+            reads_narrow: of.sources.iter().all(|(source, _)| source.map.wide == 0),
             writes_narrow: gradient.wide == 0,
         };
         let (covered, at_once) = form.weight_gradient(across);
         let parameters = WeightGradient {
             sources,
             gradient,
-            partials: self.address(workspace),
+            partials,
             images: extent.images as i32,
             in_height: read.size.height as i32,
             in_width: read.size.width as i32,
@@ -266,25 +310,25 @@ impl Compiler<'_> {
             kernel: layer.kernel as i32,
             stride: layer.stride as i32,
             dilation: layer.dilation as i32,
-            padding: (layer.kernel / 2 * layer.dilation) as i32,
+            padding: ((layer.kernel - 1) / 2 * layer.dilation) as i32,
             at_once: at_once as i32,
-            outputs: layer.outputs as i32,
-            sources_in_use: maps.len() as i32,
+            outputs: outputs as i32,
+            sources_in_use: of.sources.len() as i32,
             shares: shares as i32,
             step_images: (shares / (tiles_down * tiles_across)) as i32,
             step_down: (shares / tiles_across % tiles_down) as i32,
             step_across: (shares % tiles_across) as i32,
         };
-        let grid = [shares, from.len(), layer.blocks().div_ceil(across) * taps.div_ceil(at_once)];
+        let grid = [shares, of.spans.len(), targets.div_ceil(across) * taps.div_ceil(at_once)];
         to.push(Launch::new(covered.kernel, grid, covered.threads, &parameters).shared(covered.shared));
-        let sums = choose::sums(from.len(), layer.blocks(), taps);
+        let sums = choose::sums(of.spans.len(), targets, taps);
         let sum = WeightBlocks {
-            partials: parameters.partials,
+            partials,
             to: self.operands.gradient + 4 * layer.weight as Address,
             shares: shares as i32,
             sums: sums as i32,
-            outputs: layer.outputs as i32,
-            inputs: layer.inputs as i32,
+            outputs: outputs as i32,
+            inputs: inputs as i32,
             taps: taps as i32,
             unused: 0,
             blocks,
@@ -306,18 +350,21 @@ impl Compiler<'_> {
         }
         let read = (0..layer.outputs).step_by(LANES).map(|first| span(first, (layer.outputs - first).min(LANES)));
         let source = Source { map: self.map(gradient), activation: Activation::default() };
+        let (stride, input_dilation) = if layer.transposed { (layer.stride, 1) } else { (1, layer.stride) };
+        let [to_input, to_output] = layer.strides();
         let sides = Sides {
             kernel: layer.kernel,
-            stride: 1,
+            stride,
             dilation: layer.dilation,
-            input_dilation: layer.stride,
+            input_dilation,
             from: self.extent(gradient),
             to: self.extent(first.operand.value),
             sources: vec![(source, layer.blocks())],
             targets: destinations.iter().map(|d| self.target(d.operand.value, d.operand.block, d.accumulate)).collect(),
             packing: Filter {
                 layer,
-                turned: true,
+                turned: !layer.transposed,
+                strides: [to_output, to_input],
                 scale: 0,
                 read: read.collect(),
                 written: destinations.iter().map(|d| span(d.operand.first, d.operand.channels)).collect(),

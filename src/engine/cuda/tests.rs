@@ -14,6 +14,7 @@ use crate::tests::gates::gated;
 use crate::tests::networks::{
     Style, every_kernel, inverted_residuals, knot, scribble, separable, unet, unet_plus_plus,
 };
+use crate::tests::transposed::transposed;
 use sweep_emulator::{Emulator, TestGpu, gpus};
 use sweep_graph::{Activation, Node, NormKind};
 
@@ -136,6 +137,19 @@ fn separable_convolutions_agree_with_the_reference() {
 fn gates_and_smooth_activations_agree_with_the_reference() {
     for seed in 0..8 {
         let (graph, shape) = gated(seed);
+        println!("graph {seed}: {graph:?}");
+        check(&graph, Precision::Fp32, &[shape], SMOOTH);
+        if seed < 2 {
+            check(&graph, Precision::Tf32, &[shape], TF32);
+            check(&graph, Precision::Bf16, &[shape], BF16);
+        }
+    }
+}
+
+#[test]
+fn transposed_convolutions_agree_with_the_reference() {
+    for seed in 0..6 {
+        let (graph, shape) = transposed(seed, GENTLE.activation);
         println!("graph {seed}: {graph:?}");
         check(&graph, Precision::Fp32, &[shape], SMOOTH);
         if seed < 2 {

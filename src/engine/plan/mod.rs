@@ -123,6 +123,8 @@ pub(crate) enum Step<A> {
     GlobalPool { from: Vec<Operand>, to: ValueId },
     /// Smooth activation.
     Smooth { activation: SmoothActivation, from: Vec<Operand>, to: ValueId },
+    /// Copy of what readers of several maps see, to one map.
+    Copy { from: Vec<Operand>, to: ValueId },
     /// Layer normalisation over the channels of one map.
     LayerNorm { epsilon: f64, from: Vec<Operand>, to: ValueId },
     /// Product of a map and its gate: one block for all of the map's, or one for each.
@@ -133,7 +135,7 @@ pub(crate) enum Step<A> {
     OutputGradient { head: usize, to: Vec<Destination> },
     /// Gradient of activation and normalisation, in place.
     NormGradient { layer: usize, map: ValueId, gradient: ValueId, workspace: ValueId },
-    /// Gradient to a convolution's weights.
+    /// Gradient to a convolution's weights. Of a transposed one, `from` is one map without an activation.
     WeightGradient { layer: usize, algorithm: A, from: Vec<Operand>, gradient: ValueId, workspace: ValueId },
     /// Gradient to a convolution's input.
     InputGradient { layer: usize, algorithm: A, gradient: ValueId, to: Vec<Destination>, workspace: ValueId },
@@ -171,6 +173,7 @@ impl<A> Step<A> {
             Self::Pool { from, to, .. }
             | Self::Upsample { from, to, .. }
             | Self::GlobalPool { from, to }
+            | Self::Copy { from, to }
             | Self::Smooth { from, to, .. }
             | Self::LayerNorm { from, to, .. } => (vec![*to], from, &[]),
             Self::Combine { from: [from, other], to, .. } | Self::Gate { from, gate: other, to, .. } => {

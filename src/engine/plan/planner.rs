@@ -286,16 +286,16 @@ impl<'a, K: Kernels> Planner<'a, K> {
         self.steps.push(Step::NormGradient { layer, map, gradient, workspace });
         self.recompute(input);
         let from = self.operands(input);
-        let (algorithm, memory) = if self.network.layers[layer].transposed {
-            // The adjoint of a convolution from this node's map to its input, of which the kernel reads a copy.
-            let own = self.own_operands(gradient, node);
-            let extent = self.extent(input.0);
-            let shape = ConvolutionShape { extent, ..self.shape(node, &own, from.len()) };
-            let (algorithm, memory) = self.kernels.weight_gradient(shape);
-            (algorithm, memory + self.kernels.map(input, extent, from.len()))
+        let (from, shape) = if self.network.layers[layer].transposed {
+            // The adjoint of a convolution from this node's map to its input, of which kernels read a plain map.
+            let (from, own) = (self.plain(input, from), self.own_operands(gradient, node));
+            let shape = ConvolutionShape { extent: self.extent(input.0), ..self.shape(node, &own, from.len()) };
+            (from, shape)
         } else {
-            self.kernels.weight_gradient(self.shape(node, &from, blocks))
+            let shape = self.shape(node, &from, blocks);
+            (from, shape)
         };
+        let (algorithm, memory) = self.kernels.weight_gradient(shape);
         let workspace = self.new_workspace(memory);
         self.steps.push(Step::WeightGradient { layer, algorithm, from, gradient, workspace });
         for to in self.destinations(input) {
@@ -304,6 +304,16 @@ impl<'a, K: Kernels> Planner<'a, K> {
             let workspace = self.new_workspace(memory);
             self.steps.push(Step::InputGradient { layer, algorithm, gradient, to, workspace });
         }
+    }
+
+    /// The blocks of a node's value in one map that needs no activation: this map, or a copy.
+    fn plain(&mut self, node: NodeId, from: Vec<Operand>) -> Vec<Operand> {
+        if from.iter().all(|operand| operand.layer.is_none() && operand.value == from[0].value) {
+            return from;
+        }
+        let to = self.new_map(node.0);
+        self.steps.push(Step::Copy { from, to });
+        self.own_operands(to, node.0)
     }
 
     fn differentiate_combination(

@@ -9,8 +9,8 @@ use super::parameters::{Map, Source};
 use super::program::{Compiler, WALKERS};
 use crate::plan::{Destination, Extent, LANES, Operand, Step, ValueId};
 use parameters::{Gated, LayerNorm, Smooth, Sums};
+use sweep_graph::Gating;
 use sweep_graph::gpu::{Launch, Parameters};
-use sweep_graph::{Gating, SmoothActivation};
 
 /// Blocks that a launch reads: their maps, the first of each map, and the channels of all.
 struct Run {
@@ -62,16 +62,8 @@ impl Compiler<'_> {
     /// The launches of a step that this module knows.
     pub(super) fn gate_step(&self, step: &Step<()>, to: &mut Vec<Launch>) {
         match step {
-            Step::Smooth { activation, from, to: value } => {
-                to.extend(runs(&[from]).iter().map(|run| {
-                    let smooth = Smooth {
-                        to: self.map(*value),
-                        to_channel: channel(run.blocks.start),
-                        ..self.smooth(*activation, &from[run.blocks.start], run)
-                    };
-                    over_rows("smooth", self.extent(*value), run.span, &smooth)
-                }));
-            }
+            Step::Smooth { activation, from, to: value } => self.smooth_all(*activation as i32, from, *value, to),
+            Step::Copy { from, to: value } => self.smooth_all(Smooth::COPY, from, *value, to),
             Step::SmoothGradient { activation, from, gradient, to: destinations } => {
                 to.extend(runs(&[from, gradient, &written(destinations)]).iter().map(|run| {
                     let first = run.blocks.start;
@@ -81,7 +73,7 @@ impl Compiler<'_> {
                         to_channel: channel(gradient[first].block),
                         gradient: self.map(operand.value),
                         accumulate: accumulate.into(),
-                        ..self.smooth(*activation, &from[first], run)
+                        ..self.smooth(*activation as i32, &from[first], run)
                     };
                     over_rows("smooth_gradient", self.extent(operand.value), run.span, &smooth)
                 }));
@@ -129,8 +121,20 @@ impl Compiler<'_> {
         }
     }
 
-    /// A smooth activation of a run of blocks, without the maps it writes.
-    fn smooth(&self, activation: SmoothActivation, first: &Operand, run: &Run) -> Smooth {
+    /// Writes a function of all values that readers of the operands see.
+    fn smooth_all(&self, function: i32, from: &[Operand], value: ValueId, to: &mut Vec<Launch>) {
+        to.extend(runs(&[from]).iter().map(|run| {
+            let smooth = Smooth {
+                to: self.map(value),
+                to_channel: channel(run.blocks.start),
+                ..self.smooth(function, &from[run.blocks.start], run)
+            };
+            over_rows("smooth", self.extent(value), run.span, &smooth)
+        }));
+    }
+
+    /// A function of a run of blocks, without the maps it writes.
+    fn smooth(&self, function: i32, first: &Operand, run: &Run) -> Smooth {
         let Extent { size, .. } = self.extent(first.value);
         Smooth {
             from: self.source(first),
@@ -142,7 +146,7 @@ impl Compiler<'_> {
             used: run.used as i32,
             height: size.height as i32,
             width: size.width as i32,
-            function: activation as i32,
+            function,
             accumulate: 0,
         }
     }

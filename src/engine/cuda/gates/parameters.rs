@@ -20,9 +20,14 @@ pub(in super::super) struct Smooth {
     pub(in super::super) used: i32,
     pub(in super::super) height: i32,
     pub(in super::super) width: i32,
-    /// The number of the function among [`SmoothActivation`](sweep_graph::SmoothActivation)s.
+    /// The number of the function among [`SmoothActivation`](sweep_graph::SmoothActivation)s, or [`Self::COPY`].
     pub(in super::super) function: i32,
     pub(in super::super) accumulate: i32,
+}
+
+impl Smooth {
+    /// The function that changes nothing.
+    pub(in super::super) const COPY: i32 = 3;
 }
 
 /// Products with a gate, which has a value for all pixels of a channel or for all channels of a pixel.

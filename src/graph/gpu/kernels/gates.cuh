@@ -13,7 +13,7 @@ struct Smooth {
     // First channel in `from` and `gradient`, and in `to`; channels, and those of them that are not padding.
     int from_channel, to_channel, span, used;
     int height, width;
-    // 0: sigmoid, 1: SiLU, 2: GELU.
+    // 0: sigmoid, 1: SiLU, 2: GELU; 3: none, for a copy of what readers see.
     int function;
     int accumulate;
 };
@@ -25,6 +25,7 @@ DEVICE float sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
 DEVICE float normal_distribution(float x) { return 0.5f * erfcf(x * -0.70710678f); }
 
 DEVICE float smooth_value(int function, float x) {
+    if (function == 3) return x;
     if (function == 2) return x * normal_distribution(x);
     const float s = sigmoid(x);
     return function ? x * s : s;
