@@ -1,4 +1,4 @@
-//! The ranking of configurations: which is best, which may be as good, and what its error is.
+//! The ranking of configurations: which is best, which are not shown to be worse, and what its error is.
 
 use super::effects::{contrast, noise, seeds_for};
 use super::{Finding, Part, SourceRecords, Statement, SweepView, Topic, Unit, family, seed_caveat};

@@ -228,7 +228,7 @@ fn leaderboard(sweep: &SweepRecords, groups: &[Group<'_>], ranking: &Finding, le
                 (0, ..) => "the best".to_owned(),
                 (_, Some(p), Verdict::NetworksDiffer) if p < ALPHA => "this network is worse".to_owned(),
                 (_, Some(p), _) if p < ALPHA => "worse, with evidence".to_owned(),
-                _ => "may be as good".to_owned(),
+                _ => "not shown to be worse".to_owned(),
             });
         }
         if let Some(guess) = guess {
@@ -299,7 +299,7 @@ mod tests {
         }
         let answer = answered(&one);
         assert_eq!(answer.strength, "too few images", "{}", answer.sentence);
-        assert!(answer.leaderboard.rows[1].contains(&"may be as good".to_owned()));
+        assert!(answer.leaderboard.rows[1].contains(&"not shown to be worse".to_owned()));
     }
 
     #[test]
