@@ -145,6 +145,7 @@ pub(super) fn with_ceiling(kernel: &'static str, is_needed: bool) -> &'static st
         "pool_gradient" => "pool_gradient_ceiling",
         "pool_gradient_overlapping" => "pool_gradient_overlapping_ceiling",
         "sum_gradients" => "sum_gradients_ceiling",
+        "sum_gradients_bf16" => "sum_gradients_bf16_ceiling",
         "upsample" => "upsample_ceiling",
         "weight_gradient_bf16_1_1" => "weight_gradient_bf16_1_1_ceiling",
         "weight_gradient_fp32_1_1" => "weight_gradient_fp32_1_1_ceiling",

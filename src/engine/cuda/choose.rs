@@ -17,11 +17,14 @@ const BLOCKS: usize = 512;
 pub(super) const ROW: usize = 32;
 
 /// Choices for a GPU in a precision.
+#[derive(Debug, Clone)]
 pub(super) struct Choices {
     /// Precision of convolutions' products.
     pub(super) precision: Precision,
     /// Whether a node's map is in single precision in any case: for the heads, which losses and decoders read.
     heads: Vec<bool>,
+    /// Whether enlarged maps stay in memory: time for memory.
+    keeps_enlarged: bool,
 }
 
 impl Choices {
@@ -30,7 +33,12 @@ impl Choices {
         for head in graph.heads() {
             heads[head.0] = true;
         }
-        Self { precision, heads }
+        Self { precision, heads, keeps_enlarged: false }
+    }
+
+    /// The same with more memory, and less time.
+    pub(super) fn keeping_enlarged(&self) -> Self {
+        Self { keeps_enlarged: true, ..self.clone() }
     }
 
     /// Whether a node's map is stored in single precision, not in bf16.
@@ -168,5 +176,9 @@ impl Kernels for Choices {
 
     fn norm_gradient(&self, extent: Extent, blocks: usize) -> usize {
         (blocks * LANES * extent.images * chunks(extent, blocks).0 * 8).next_multiple_of(256)
+    }
+
+    fn keeps_enlarged(&self) -> bool {
+        self.keeps_enlarged
     }
 }

@@ -53,6 +53,8 @@ pub struct CudaEngine {
     network: Network,
     choices: Choices,
     gpu: Arc<dyn Gpu>,
+    /// Most bytes of an arena with maps that are kept to save time.
+    plenty: usize,
     programs: BTreeMap<(usize, usize, usize, bool), Program>,
     arena: Option<Arena>,
     tables: Tables,
@@ -60,6 +62,10 @@ pub struct CudaEngine {
     gradient: Option<Tensor>,
     last: Option<Last>,
 }
+
+/// Maps that are kept to save time take this part of a GPU's memory at most, together with all others: several trials may
+/// share the GPU.
+const SHARE: usize = 16;
 
 /// Memory for all maps and for the images.
 struct Arena {
@@ -95,11 +101,13 @@ impl CudaEngine {
     /// When a convolution of the graph reads more maps or channels than kernels have tables for.
     pub fn new(graph: &Graph, precision: Precision, gpu: Arc<dyn Gpu>) -> Result<Self> {
         Choices::check(graph)?;
+        let plenty = gpu.memory_info().map_or(0, |memory| memory.total / SHARE);
         Ok(Self {
             graph: graph.clone(),
             network: Network::new(graph),
             choices: Choices::new(graph, precision),
             gpu,
+            plenty,
             programs: BTreeMap::new(),
             arena: None,
             tables: Tables::default(),
@@ -109,11 +117,19 @@ impl CudaEngine {
     }
 
     fn plan(&self, extent: Extent, mode: Mode) -> Result<Plan<()>> {
-        Plan::new(&self.graph, &self.network, extent, mode, &self.choices)
+        let plan = |choices: &Choices| Plan::new(&self.graph, &self.network, extent, mode, choices);
+        if mode == Mode::Train {
+            let fast = plan(&self.choices.keeping_enlarged())?;
+            if arena(&self.network, &fast, extent) <= self.plenty {
+                return Ok(fast);
+            }
+        }
+        plan(&self.choices)
     }
 
     /// Memory of a GPU for training and evaluating a graph on batches of this many images, in bytes: the arena, which both
-    /// programs share, and what the layers of both need beside it. Parameters and results of passes are not included.
+    /// programs share, and what the layers of both need beside it. Parameters and results of passes are not included, nor
+    /// are maps that are kept to save time where memory is plenty.
     ///
     /// # Errors
     /// When the images are too small for the graph, or a kernel has no table for one of its convolutions.
@@ -184,8 +200,16 @@ impl CudaEngine {
         if self.arena.as_ref().is_none_or(|arena| arena.bytes < bytes) {
             // Free the old memory first: both need not fit at once.
             self.arena = None;
-            let memory = self.gpu.allocate(bytes).map_err(|error| self.explain(error, extent, mode))?;
-            self.arena = Some(Arena { memory, bytes });
+            match self.gpu.allocate(bytes) {
+                Ok(memory) => self.arena = Some(Arena { memory, bytes }),
+                // Other programs have the memory that seemed to be plenty.
+                Err(_) if self.plenty > 0 => {
+                    self.plenty = 0;
+                    self.programs.clear();
+                    return self.prepare((extent, [first, first_statistic]), mode, parameters);
+                }
+                Err(error) => return Err(self.explain(error, extent, mode)),
+            }
         }
         let start = self.arena.as_ref().map_or(0, |arena| arena.memory.address());
         let trained = parameters.trained().as_tensor();

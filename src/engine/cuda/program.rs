@@ -268,7 +268,9 @@ impl Compiler<'_> {
             pixels: pixels as i32,
         };
         let grid = [chunks, extent.images, arrays.channels.div_ceil(256)];
-        let kernel = with_ceiling("sum_gradients", layer.bend.has_ceiling());
+        let is_narrow = sums.map.map.wide == 0 && sums.gradient.wide == 0;
+        let kernel = if is_narrow { "sum_gradients_bf16" } else { "sum_gradients" };
+        let kernel = with_ceiling(kernel, layer.bend.has_ceiling());
         to.push(Launch::new(kernel, grid, 256, &sums).shared(256 * 8 * 4));
         to.push(Launch::new("merge_gradients", [arrays.channels, arrays.rows, 1], 256, &sums).shared(256 * 16));
         if arrays.rows > 1 || arrays.group > 1 {

@@ -173,6 +173,25 @@ fn other_shapes_in_between_change_nothing() {
 }
 
 #[test]
+fn maps_are_kept_where_memory_is_plenty_and_change_no_bit() {
+    let Some(emulator) = Emulator::new(false) else { return };
+    let graph = unet_plus_plus(GENTLE, &[8, 16, 16], 1, 2, false);
+    let results = |gpu: Emulator, plenty: Option<usize>| {
+        let mut engine = CudaEngine::new(&graph, Precision::Fp32, Arc::new(gpu)).unwrap();
+        engine.plenty = plenty.unwrap_or(engine.plenty);
+        let results = run(&mut engine, &parameters(&graph, 1), [2, 1, 20, 24], Mode::Train);
+        (results, engine.arena.unwrap().bytes, engine.plenty)
+    };
+    let (kept, most, _) = results(emulator, None);
+    let (again, least, _) = results(emulator, Some(0));
+    assert!(least < most, "{least} bytes of {most}");
+    assert!(kept == again, "enlarging a map again gives other bits");
+    // The memory that seemed to be there is another program's.
+    let (other, bytes, plenty) = results(emulator.with_capacity(most - 1), Some(usize::MAX));
+    assert!(other == kept && bytes == least && plenty == 0);
+}
+
+#[test]
 fn a_batch_without_room_names_one_that_fits() {
     let Some(emulator) = Emulator::new(false) else { return };
     let graph = unet(Style::BILINEAR_RELU, &[8, 16], 1, 2);

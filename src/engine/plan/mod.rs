@@ -104,6 +104,11 @@ pub(crate) trait Kernels {
 
     /// Workspace of the gradient of a normalisation.
     fn norm_gradient(&self, extent: Extent, blocks: usize) -> usize;
+
+    /// Whether enlarged maps stay in memory until the backward pass has read them, instead of being enlarged again.
+    fn keeps_enlarged(&self) -> bool {
+        false
+    }
 }
 
 /// One step of a program.

@@ -220,7 +220,8 @@ impl<'a, K: Kernels> Planner<'a, K> {
             }
         }
         for (index, node) in self.graph.nodes().iter().enumerate() {
-            if !node.is_convolution() {
+            let is_enlarged = matches!(node, Node::Upsample { .. });
+            if !node.is_convolution() && !(is_enlarged && self.kernels.keeps_enlarged()) {
                 self.maps[index] = None;
             }
         }

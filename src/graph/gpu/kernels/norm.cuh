@@ -102,7 +102,11 @@ KERNEL(SUMMERS, merge_moments, Moments) {
     const u32 across = (p.width + 15) / 16, down = (p.height + p.rows - 1) / p.rows, tiles = across * down;
     const int per_row = norm.images / norm.rows * tiles;
     const float2 *from = (const float2 *)p.partials + (u64)channel * norm.images * tiles + (u64)row * per_row;
+    // Where tiles fill the map they are alike, and none need be counted.
+    const bool whole = p.height % p.rows == 0 && p.width % 16 == 0;
+    USUALLY(ALWAYS, whole);
     auto pixels = [&](u32 i) {
+        if (whole) return (double)(p.rows * 16);
         const u32 y = i % tiles / across, x = i % tiles % across;
         return (double)(least(p.rows, p.height - y * p.rows) * least(16, p.width - x * 16));
     };
@@ -162,30 +166,42 @@ struct GradientSums {
 FIELDS(GradientSums, norm, map, gradient, partials, sums, to_gamma, to_beta, to_bias, factor, offset, drift, chunks,
        pixels)
 
-template <bool CEILING>
+template <bool NARROW, bool CEILING>
 DEVICE void sum_chunk(const GradientSums &p) {
+    typedef Vectors<NARROW> V;
     const Norm &norm = p.norm;
     const int image = blockIdx.y, thread = threadIdx.x, start = blockIdx.z * 256;
     const int vectors = least(256, norm.channels - start) / 8, lanes = SUMMERS / vectors;
     const int channel = start + thread % vectors * 8, lane = thread / vectors;
     const int first = blockIdx.x * p.pixels, end = least(norm.area, first + p.pixels);
     const int row = norm.rows == 1 ? 0 : image;
-    Eight plain = {{0, 0, 0, 0, 0, 0, 0, 0}}, deviations = plain, mean = plain;
-    if (norm.gamma) mean = load_wide((const float *)norm.mean + (u64)row * norm.channels + channel);
-    const Affine affine_of = affine(p.map.activation, image, channel);
-    const float slope = p.map.activation.slope, ceiling = p.map.activation.ceiling;
-    if (lane < lanes)
-        for (int i = first + lane; i < end; i += lanes) {
-            const u64 pixel = (u64)image * norm.area + i;
-            const Eight y = load(p.map.map, pixel, channel), g = load(p.gradient, pixel, channel);
-            UNROLL for (int k = 0; k < 8; k++) {
-                const float x = fmaf(affine_of.scale.v[k], y.v[k], affine_of.shift.v[k]);
-                const float v = bend_gradient<CEILING>(x, g.v[k], slope, ceiling);
-                plain.v[k] += v, deviations.v[k] = fmaf(v, y.v[k] - mean.v[k], deviations.v[k]);
-            }
-        }
+    Eight plain = {{0, 0, 0, 0, 0, 0, 0, 0}}, deviations = plain;
+    // What readers apply and the means stay in shared memory, so that a thread's registers leave room for four blocks.
     float *table = (float *)shared_memory();
     const int width = vectors * 8;
+    const Activation &activation = p.map.activation;
+    if (thread < width) {
+        const u64 at = (u64)image * activation.per_image + start + thread;
+        table[thread] = norm.gamma ? ((const float *)norm.mean)[(u64)row * norm.channels + start + thread] : 0.0f;
+        table[256 + thread] = activation.scale ? ((const float *)activation.scale)[at] : 1.0f;
+        table[512 + thread] = activation.scale ? ((const float *)activation.shift)[at] : 0.0f;
+    }
+    __syncthreads();
+    const float *mean = table + thread % vectors * 8, *scale = mean + 256, *shift = mean + 512;
+    const float slope = activation.slope, ceiling = activation.ceiling;
+    // Images follow one another like rows.
+    const V map = V::of(p.map.map, image, norm.area, channel), gradient = V::of(p.gradient, image, norm.area, channel);
+    if (lane < lanes)
+        for (int i = first + lane; i < end; i += lanes) {
+            // So that the compiler reads them in every round, and does not keep them in registers after all.
+            asm volatile("" ::: "memory");
+            const Eight y = V::load(map, i), g = V::load(gradient, i);
+            UNROLL for (int k = 0; k < 8; k++) {
+                const float x = fmaf(scale[k], y.v[k], shift[k]);
+                const float v = bend_gradient<CEILING>(x, g.v[k], slope, ceiling);
+                plain.v[k] += v, deviations.v[k] = fmaf(v, y.v[k] - mean[k], deviations.v[k]);
+            }
+        }
     for (int what = 0; what < 2; what++) {
         __syncthreads();
         if (lane < lanes)
@@ -205,9 +221,11 @@ DEVICE void sum_chunk(const GradientSums &p) {
     }
 }
 
-// Blocks: chunk of an image's pixels, image, 256 channels.
-KERNEL(SUMMERS, sum_gradients, GradientSums) { sum_chunk<false>(p); }
-KERNEL(SUMMERS, sum_gradients_ceiling, GradientSums) { sum_chunk<true>(p); }
+// Blocks: chunk of an image's pixels, image, 256 channels. Of maps in bf16 all 512 blocks are there at once.
+KERNEL(SUMMERS, sum_gradients, GradientSums) { sum_chunk<false, false>(p); }
+KERNEL(SUMMERS, sum_gradients_ceiling, GradientSums) { sum_chunk<false, true>(p); }
+DENSE_KERNEL(SUMMERS, 4, sum_gradients_bf16, GradientSums) { sum_chunk<true, false>(p); }
+DENSE_KERNEL(SUMMERS, 4, sum_gradients_bf16_ceiling, GradientSums) { sum_chunk<true, true>(p); }
 
 // Scale of a channel; 1 without normalisation.
 DEVICE double gamma_of(const Norm &p, int channel) { return p.gamma ? (double)((const float *)p.gamma)[channel] : 1.0; }
