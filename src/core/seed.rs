@@ -39,6 +39,8 @@ pub enum Stream {
     Power,
     /// Noise of shifted images in an evaluation; `index` is the image's index in the data set.
     Shift,
+    /// First centres of clusters of images; `epoch` is the start.
+    Clusters,
 }
 
 impl Stream {
@@ -61,6 +63,7 @@ impl Stream {
             Self::Audit => "audit",
             Self::Power => "power",
             Self::Shift => "shift",
+            Self::Clusters => "clusters",
         }
     }
 }

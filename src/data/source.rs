@@ -128,10 +128,9 @@ pub(crate) trait OpenedSource: fmt::Debug + Send + Sync {
 /// # Errors
 /// When a column is named.
 pub(crate) fn check_no_column(split: &SplitSpec) -> Result<()> {
-    if split.split_column.is_none() {
-        return Ok(());
-    }
+    let keys = [("split_column", split.split_column.is_some()), ("folds_by", split.folds_by.is_some())];
+    let Some((key, _)) = keys.into_iter().find(|(_, is_there)| *is_there) else { return Ok(()) };
     Err(Error::definition("these images come without a table, so there is no column to split by")
-        .at("split_column")
+        .at(key)
         .remedy("remove it; `folds` and `val_fraction` do divide them"))
 }

@@ -1,7 +1,7 @@
 //! Which images train and which validate, where a data set's own split does not decide it: k folds, a seeded fraction,
 //! another column. Images of one patient are never divided; test images stay test images.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,6 +10,9 @@ use crate::dataset::{Split, has_splits};
 use sweep_core::error::{Error, Result};
 use sweep_core::seed::{self, Stream};
 
+/// How the names of columns of groups begin.
+pub(super) const GROUP_PREFIX: &str = "group_";
+
 /// How training and validation images are told apart: as the data set says, unless a key is given.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -17,6 +20,10 @@ pub struct SplitSpec {
     /// Cross-validation: all images of train and val are dealt into this many parts of like size.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub folds: Option<usize>,
+    /// Deals groups of images, those with the same word in this column of the CSV, whose name begins with `group_`: a site, a
+    /// scanner, a cluster. With as many folds as there are groups each group validates once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub folds_by: Option<String>,
     /// The part that validates, from 0; the others are trained on. An axis, as a rule.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fold: Option<usize>,
@@ -51,13 +58,15 @@ pub(super) struct SplitItem<'a> {
     pub(super) image: &'a str,
     /// Images of unknown patients are taken for different patients'.
     pub(super) patient: Option<&'a str>,
+    /// The group that `folds_by` takes for whole, if there is one.
+    pub(super) group: Option<&'a str>,
     /// The data set's own split.
     pub(super) split: Split,
 }
 
 impl SplitSpec {
     /// Its keys in a definition's `dataset`.
-    pub const KEYS: [&str; 6] = ["folds", "fold", "val_fraction", "split_seed", "split_column", "refit"];
+    pub const KEYS: [&str; 7] = ["folds", "folds_by", "fold", "val_fraction", "split_seed", "split_column", "refit"];
 
     /// Whether what the data set calls train and val is one pool: images are dealt at random, or all of them train.
     #[must_use]
@@ -112,6 +121,16 @@ impl SplitSpec {
                 return wrong("refit", what, &format!("remove `refit` or `{key}`"));
             }
         }
+        if let Some(column) = &self.folds_by {
+            if !column.starts_with(GROUP_PREFIX) || column.len() == GROUP_PREFIX.len() {
+                let right = format!("name a column such as {GROUP_PREFIX}site, with a word for every image");
+                return wrong("folds_by", format!("`{column}` is no column of groups"), &right);
+            }
+            if self.folds.is_none() && self.val_fraction.is_none() {
+                let right = "set `folds` and `fold`, or `val_fraction`";
+                return wrong("folds_by", "folds_by has no effect: no image is dealt".into(), right);
+            }
+        }
         if self.split_seed != 0 && (self.refit || !self.pools()) {
             return wrong(
                 "split_seed",
@@ -159,24 +178,47 @@ impl SplitSpec {
     }
 }
 
-/// Places of the images that are dealt, by patient, shuffled. The order of the data set's rows does not matter.
+/// Places of the images that are dealt, by patient and group, shuffled. The order of the data set's rows does not matter.
 fn groups(items: &[SplitItem<'_>], seed: u64) -> Vec<Vec<usize>> {
     // A patient's name and an image's are told apart by their place in the pair.
-    let mut groups: BTreeMap<(Option<&str>, &str), Vec<usize>> = BTreeMap::new();
+    let mut patients: BTreeMap<(Option<&str>, &str), Vec<usize>> = BTreeMap::new();
     for (position, item) in items.iter().enumerate().filter(|(_, item)| item.split != Split::Test) {
         let own = if item.patient.is_some() { "" } else { item.image };
-        groups.entry((item.patient, own)).or_default().push(position);
+        patients.entry((item.patient, own)).or_default().push(position);
     }
-    let groups: Vec<Vec<usize>> = groups.into_values().collect();
+    let groups = joined(patients.into_values().collect(), items);
     let order = seed::shuffled(groups.len(), seed, Stream::Folds, 0);
     order.into_iter().map(|position| groups[position].clone()).collect()
+}
+
+/// Patients with an image in the same group become one, and so do groups with images of the same patient. Those that come
+/// first keep their place.
+fn joined(patients: Vec<Vec<usize>>, items: &[SplitItem<'_>]) -> Vec<Vec<usize>> {
+    let mut joined: Vec<(BTreeSet<&str>, Vec<usize>)> = Vec::new();
+    for images in patients {
+        let words: BTreeSet<&str> = images.iter().filter_map(|image| items[*image].group).collect();
+        if words.is_empty() {
+            joined.push((words, images));
+            continue;
+        }
+        let (meeting, apart): (Vec<_>, Vec<_>) = joined.into_iter().partition(|(other, _)| !other.is_disjoint(&words));
+        joined = apart;
+        let mut all = (words, Vec::new());
+        for (words, images) in meeting {
+            all.0.extend(words);
+            all.1.extend(images);
+        }
+        all.1.extend(images);
+        joined.push(all);
+    }
+    joined.into_iter().map(|(_, images)| images).collect()
 }
 
 /// A part for every group, so that parts hold as many images as can be: the largest groups first, each into the part
 /// that has the fewest images by then.
 fn balanced(groups: &[Vec<usize>], folds: usize) -> Result<Vec<usize>> {
     if groups.len() < folds {
-        let what = format!("only {} patients cannot be dealt into {folds} folds", groups.len());
+        let what = format!("only {} patients or groups cannot be dealt into {folds} folds", groups.len());
         let right = format!("use at most {} folds; an image without a patient counts as a patient", groups.len());
         return Err(Error::input(what).remedy(right));
     }
@@ -194,7 +236,7 @@ fn balanced(groups: &[Vec<usize>], folds: usize) -> Result<Vec<usize>> {
 /// 1 for the groups that validate, 0 for the others: groups in their order, as long as they fit into the fraction.
 fn drawn(groups: &[Vec<usize>], fraction: f64) -> Result<Vec<usize>> {
     if groups.len() < 2 {
-        let what = format!("the images of {} patients cannot both train and validate", groups.len());
+        let what = format!("the images of {} patients or groups cannot both train and validate", groups.len());
         return Err(Error::input(what).remedy("two patients are the least; without a column `patient` images count"));
     }
     let images: usize = groups.iter().map(Vec::len).sum();
@@ -223,7 +265,8 @@ mod tests {
     #[test]
     fn a_refit_trains_on_all_but_test_images() {
         let items = ["a", "b", "c"].into_iter().zip([Split::Train, Split::Val, Split::Test]);
-        let items: Vec<_> = items.map(|(image, split)| SplitItem { image, patient: None, split }).collect();
+        let items: Vec<_> =
+            items.map(|(image, split)| SplitItem { image, patient: None, group: None, split }).collect();
         let refit = SplitSpec { refit: true, ..SplitSpec::default() };
         let splits = refit.assign(&items).unwrap();
         assert_eq!(splits, [Split::Train, Split::Train, Split::Test]);
@@ -240,7 +283,9 @@ mod tests {
 
     fn items<'a>(names: &'a [String], patient: &dyn Fn(usize) -> Option<&'a str>) -> Vec<SplitItem<'a>> {
         let split = |i| [Split::Train, Split::Train, Split::Val, Split::Test][i % 4];
-        names.iter().enumerate().map(|(i, image)| SplitItem { image, patient: patient(i), split: split(i) }).collect()
+        let item =
+            |(i, image): (usize, &'a String)| SplitItem { image, patient: patient(i), group: None, split: split(i) };
+        names.iter().enumerate().map(item).collect()
     }
 
     #[test]
@@ -282,6 +327,36 @@ mod tests {
             assert!(!train.is_empty() && !val.is_empty());
             assert_eq!(train.intersection(&val).count(), 0, "{spec:?}");
         }
+    }
+
+    #[test]
+    fn a_group_is_never_divided_nor_a_patient_of_two() {
+        let names: Vec<String> = (0..60).map(|i| format!("{i:02}.png")).collect();
+        let sites = ["a", "b", "c", "d", "e"];
+        let mut items = items(&names, &|_| None);
+        for (i, item) in items.iter_mut().enumerate() {
+            item.group = Some(sites[i % 5]);
+        }
+        let by = |fold| SplitSpec { folds_by: Some("group_site".into()), ..folds(5, fold) };
+        let val = |items: &[SplitItem<'_>], spec: &SplitSpec| -> BTreeSet<String> {
+            let splits = spec.assign(items).unwrap();
+            let val = items.iter().zip(splits).filter(|(_, split)| *split == Split::Val);
+            val.filter_map(|(item, _)| item.group).map(str::to_owned).collect()
+        };
+        let each: Vec<BTreeSet<String>> = (0..5).map(|fold| val(&items, &by(fold))).collect();
+        assert!(each.iter().all(|sites| sites.len() == 1), "{each:?}");
+        assert_eq!(each.iter().flatten().collect::<BTreeSet<_>>().len(), 5);
+        // A patient who was seen at two sites keeps them together.
+        items[0].patient = Some("p");
+        items[1].patient = Some("p");
+        let each: Vec<BTreeSet<String>> =
+            (0..4).map(|fold| val(&items, &SplitSpec { folds: Some(4), ..by(fold) })).collect();
+        assert!(each.iter().any(|sites| sites.contains("a") && sites.contains("b")), "{each:?}");
+        assert!(by(0).assign(&items).unwrap_err().message.contains("only 4 patients or groups"));
+        let key = |spec: SplitSpec| spec.check().unwrap_err().location.unwrap();
+        assert_eq!(key(SplitSpec { folds_by: Some("site".into()), ..folds(5, 0) }), "folds_by");
+        assert_eq!(key(SplitSpec { folds_by: Some("group_site".into()), ..SplitSpec::default() }), "folds_by");
+        assert_eq!(by(0).check(), Ok(()));
     }
 
     #[test]
@@ -329,7 +404,10 @@ mod tests {
     fn what_cannot_be_dealt_is_said() {
         let names: Vec<String> = (0..8).map(|i| format!("{i}.png")).collect();
         let one = items(&names, &|_| Some("a"));
-        assert_eq!(folds(2, 0).assign(&one).unwrap_err().message, "only 1 patients cannot be dealt into 2 folds");
+        assert_eq!(
+            folds(2, 0).assign(&one).unwrap_err().message,
+            "only 1 patients or groups cannot be dealt into 2 folds"
+        );
         let fraction = SplitSpec { val_fraction: Some(0.5), ..SplitSpec::default() };
         assert!(fraction.assign(&one).unwrap_err().message.contains("cannot both train and validate"));
         let key = |spec: SplitSpec| spec.check().unwrap_err().location.unwrap();

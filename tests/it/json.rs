@@ -62,6 +62,7 @@ fn every_json_is_json() {
         ("sweep-diff", vec!["diff", "tiny.toml", "other.toml"]),
         ("sweep-models", vec!["models"]),
         ("sweep-data-inspect", vec!["data", "inspect", "set", "--no-pictures"]),
+        ("sweep-data-cluster", vec!["data", "cluster", "set", "--into", "2"]),
         ("sweep-data-formats", vec!["data", "formats"]),
     ];
     sandbox.sweep(&["baseline", "results/tiny", "--output", "base.json"]);

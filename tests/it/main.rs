@@ -12,6 +12,7 @@ mod colour;
 mod conformance;
 mod control;
 mod cross_validation;
+mod data_cluster;
 mod data_folder;
 mod data_import;
 mod data_inspect;

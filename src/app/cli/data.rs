@@ -42,6 +42,9 @@ pub enum Data {
     /// Report the content and all problems of a data set, and draw it; exit with code 1 on problems that would spoil a sweep
     #[command(after_help = "Example:\n  sweep data inspect data/isbi2015")]
     Inspect(Inspect),
+    /// Find clusters of images that look alike, to validate on images unlike those of the training (dataset.folds_by)
+    #[command(after_help = "Example:\n  sweep data cluster data/isbi2015 --into 5 --write")]
+    Cluster(Cluster),
     /// Convert a data set folder to another format
     #[command(after_help = "Example:\n  sweep data export --format coco data/isbi2015 isbi2015-coco")]
     Export {
@@ -60,6 +63,22 @@ pub enum Data {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// `sweep data cluster`.
+#[derive(Debug, Args)]
+pub struct Cluster {
+    /// Folder of the data set, which holds dataset.toml
+    pub dir: PathBuf,
+    /// Number of clusters
+    #[arg(long, default_value_t = 5)]
+    pub into: usize,
+    /// Write the clusters to the data set's CSV, as the column group_NAME
+    #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "cluster")]
+    pub write: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `sweep data inspect`.

@@ -243,6 +243,7 @@ impl OpenedSource for OpenedListing {
         let items = self.listing.images.iter().map(|i| SplitItem {
             image: &i.name,
             patient: i.patient.as_deref(),
+            group: None,
             split: i.split,
         });
         let splits = split.assign(&items.collect::<Vec<_>>())?;

@@ -15,7 +15,7 @@
 //! SNA = { angle = ["sella", "nasion", "subspinale"] }
 //! ```
 //! Split is `train`, `val` or `test`, and there may be further columns of these words, for `dataset.split_column` to
-//! choose; images of one `patient` are never divided between folds; an empty cell is a missing landmark; pixel centres are whole numbers, x to the
+//! choose, and columns `group_NAME`, for `dataset.folds_by`; images of one `patient` are never divided between folds; an empty cell is a missing landmark; pixel centres are whole numbers, x to the
 //! right, y down, in the pixels of the image as viewers show it. Without `grey`, each image of more than 8 bits is shown by
 //! its own range of values; the key matters to no other image, but trained networks keep it for those they predict.
 
@@ -40,12 +40,14 @@ use sweep_core::error::{Error, Result};
 use sweep_core::measures::Measures;
 use sweep_core::units::Millimetres;
 
+mod groups;
 mod header;
 mod source;
 mod survey;
 mod table;
 mod write;
 
+pub use groups::with_groups;
 pub(super) use header::HEADER;
 use header::{Header, deep_grey, read_header};
 pub use header::{OPTIONAL_CHECKS, schema};
@@ -159,6 +161,7 @@ impl FolderIndex {
         let items = self.table.rows.iter().map(|row| SplitItem {
             image: &row.image,
             patient: row.patient.as_deref(),
+            group: row.group.as_deref(),
             split: row.split,
         });
         items.collect()

@@ -1,12 +1,12 @@
-//! The wide CSV of landmarks: `image,split,NAME_x,NAME_y,…`, a row per image; optional columns are `patient`, spacing, and
-//! further splits under names of their own.
+//! The wide CSV of landmarks: `image,split,NAME_x,NAME_y,…`, a row per image; optional columns are `patient`, spacing,
+//! further splits under names of their own, and groups (`group_NAME`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use csv::StringRecord;
 
 use crate::dataset::{Sample, Split, first_repeated};
-use crate::split::SplitSpec;
+use crate::split::{GROUP_PREFIX, SplitSpec};
 use sweep_core::error::{Error, Result};
 use sweep_core::units::{ErrorUnit, Point, Size, Spacing};
 
@@ -35,6 +35,8 @@ pub(super) struct ImageRow {
     pub(super) image: String,
     pub(super) split: Split,
     pub(super) patient: Option<String>,
+    /// Its word in the column that `dataset.folds_by` names.
+    pub(super) group: Option<String>,
     /// Of all rows or of none.
     pub(super) spacing: Option<Spacing>,
     pub(super) landmarks: Vec<Option<Point>>,
@@ -70,6 +72,8 @@ pub(super) struct Reading {
     /// `None` where there is no such column.
     pub(super) split: Option<Result<Split>>,
     pub(super) patient: Option<String>,
+    /// See [`ImageRow::group`].
+    pub(super) group: Option<String>,
     /// Whether the columns of further splits say splits.
     pub(super) further: Result<()>,
     /// `None` where neither a column nor `dataset.toml` says it of any image.
@@ -101,7 +105,7 @@ impl Reading {
     /// The row, if nothing is wrong with it.
     fn strict(self) -> Result<ImageRow> {
         self.further?;
-        let (line, image, patient) = (self.line, self.image?, self.patient);
+        let (line, image, patient, group) = (self.line, self.image?, self.patient, self.group);
         let spacing = self.spacing.transpose()?;
         // Without a column images are dealt, and any word will do.
         let split = self.split.unwrap_or(Ok(Split::Train))?;
@@ -110,6 +114,7 @@ impl Reading {
             image,
             split,
             patient,
+            group,
             spacing,
             landmarks: self.landmarks.into_iter().collect::<Result<_>>()?,
         })
@@ -124,6 +129,8 @@ struct Columns {
     /// Those that can only be further splits.
     further: Vec<usize>,
     patient: Option<usize>,
+    /// The one that `dataset.folds_by` names.
+    group: Option<usize>,
     spacing: Option<[usize; 2]>,
     landmarks: Vec<(String, [usize; 2])>,
 }
@@ -214,7 +221,8 @@ fn word(cell: &str) -> Option<Split> {
 fn unknown_column(column: &str) -> Error {
     Error::input(format!("unknown column `{column}`")).remedy(
         "beside image, split, patient and spacing_x_mm, spacing_y_mm there are NAME_x and NAME_y of landmarks, and \
-         columns that say train, val or test of every image, for dataset.split_column to choose",
+         columns that say train, val or test of every image, for dataset.split_column to choose, and columns whose names begin \
+         with group_, for dataset.folds_by",
     )
 }
 
@@ -244,6 +252,11 @@ impl Columns {
             None if split.is_none() && !by.pools() => defects.push(missing("split")),
             _ => {}
         }
+        let group = by.folds_by.as_deref().and_then(find);
+        if let Some(name) = by.folds_by.as_ref().filter(|_| group.is_none()) {
+            let remedy = "dataset.folds_by names a column of this file whose words say which images belong together";
+            defects.push(Error::input(format!("there is no column `{name}`")).remedy(remedy));
+        }
 
         let spacing = match SPACING.map(find) {
             [Some(x), Some(y)] => Some([x, y]),
@@ -270,7 +283,8 @@ impl Columns {
         let mut names = BTreeSet::new();
         for (place, column) in header.iter().enumerate() {
             let known = ["image", "split", PATIENT, GROUP].contains(&column) || SPACING.contains(&column);
-            if known || split == Some(place) {
+            if known || split == Some(place) || (column.starts_with(GROUP_PREFIX) && column.len() > GROUP_PREFIX.len())
+            {
                 continue;
             }
             let partner = |(name, axis): (&str, &str)| match axis {
@@ -298,7 +312,7 @@ impl Columns {
             let none = Error::input("there are no landmarks").remedy("add columns NAME_x and NAME_y for each");
             return Err(defects.into_iter().next().unwrap_or(none));
         }
-        Ok((Self { image, split, further, patient: find(PATIENT).or(find(GROUP)), spacing, landmarks }, defects))
+        Ok((Self { image, split, further, patient: find(PATIENT).or(find(GROUP)), group, spacing, landmarks }, defects))
     }
 
     fn row(&self, header: &StringRecord, cells: &StringRecord, line: u64, shared: Option<Spacing>) -> Reading {
@@ -314,7 +328,8 @@ impl Columns {
         };
         let further = self.further.iter().try_for_each(|column| says(*column).map(|_| ()));
         let split = self.split.map(says);
-        let patient = self.patient.map(|column| cells[column].to_owned()).filter(|patient| !patient.is_empty());
+        let filled = |column: usize| Some(cells[column].to_owned()).filter(|word| !word.is_empty());
+        let (patient, group) = (self.patient.and_then(filled), self.group.and_then(filled));
         let number = |column: usize, remedy: &str| match cells[column].parse::<f64>() {
             Ok(value) if value.is_finite() => Ok(value),
             _ => Err(Error::input(format!("`{}` is not a number", &cells[column]))
@@ -353,7 +368,7 @@ impl Columns {
             }
         });
         let (spacing, landmarks) = (own.or(shared.map(Ok)), landmarks.collect());
-        Reading { line, image, split, patient, further, spacing, landmarks }
+        Reading { line, image, split, patient, group, further, spacing, landmarks }
     }
 }
 

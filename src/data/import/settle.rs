@@ -178,6 +178,7 @@ impl ParsedDataset {
             .map(|record| SplitItem {
                 image: &record.image,
                 patient: record.patient.as_deref(),
+                group: None,
                 split: record.split.unwrap_or(Split::Train),
             })
             .collect();

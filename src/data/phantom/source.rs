@@ -47,7 +47,12 @@ impl OpenedSource for PhantomSpec {
 
     fn assign(&self, split: &SplitSpec) -> Result<Vec<Split>> {
         let names = self.names();
-        let items = names.iter().zip(self.splits()).map(|(image, split)| SplitItem { image, patient: None, split });
+        let items = names.iter().zip(self.splits()).map(|(image, split)| SplitItem {
+            image,
+            patient: None,
+            group: None,
+            split,
+        });
         let splits = split.assign(&items.collect::<Vec<_>>())?;
         split.check_present(&splits)?;
         Ok(splits)

@@ -17,7 +17,7 @@ const BLOCK: usize = 4;
 
 /// How an image looks to a network.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Appearance {
+pub struct Appearance {
     /// Grey values below which 1/32, 3/32, … of the pixels lie, 255 is white.
     pub(super) quantiles: [u8; QUANTILES],
     /// Mean grey values of a grid of rectangles over the image, less their mean and in shares of their deviation; 0 without
@@ -29,7 +29,8 @@ pub(super) struct Appearance {
 
 impl Appearance {
     /// Of an image's planes, one after the other, `[C, H, W]`, whose values lie in [0, 1].
-    pub(super) fn of(planes: &[f32], size: Size) -> Self {
+    #[must_use]
+    pub fn of(planes: &[f32], size: Size) -> Self {
         let grey = mean_plane(planes, size);
         let mut sorted = grey.clone();
         sorted.sort_unstable_by(f32::total_cmp);
@@ -43,6 +44,13 @@ impl Appearance {
             layout: layout(&grey, size),
             sharpness: sharpness(&grey, size),
         }
+    }
+
+    /// Logarithm of the differences of neighbouring pixels to those of neighbouring blocks of pixels: the greater, the sharper
+    /// or the noisier.
+    #[must_use]
+    pub fn sharpness(&self) -> f64 {
+        self.sharpness
     }
 
     /// Mean difference of the quantiles, in shares of the way from black to white.
@@ -70,8 +78,18 @@ impl Appearance {
         Some(Self { quantiles: *quantiles, layout: layout.map(u8::cast_signed), sharpness: f64::NAN })
     }
 
+    /// One of three blocks of features: grey values, layout, sharpness.
+    pub(super) fn features(&self, block: usize) -> Vec<f64> {
+        match block {
+            0 => self.quantiles.iter().copied().map(f64::from).collect(),
+            1 => self.layout.iter().copied().map(f64::from).collect(),
+            _ => vec![self.sharpness],
+        }
+    }
+
     /// The mean grey value, 255 is white.
-    pub(super) fn mean_grey(&self) -> f64 {
+    #[must_use]
+    pub fn mean_grey(&self) -> f64 {
         self.quantiles.iter().map(|q| f64::from(*q)).sum::<f64>() / QUANTILES as f64
     }
 }

@@ -19,14 +19,17 @@ use sweep_data::Dataset;
 use sweep_data::loader::Loader;
 
 mod appearance;
+mod clusters;
 mod conformal;
 #[cfg(test)]
 mod measured;
 #[cfg(test)]
 mod tests;
 
-use appearance::{Appearance, BYTES};
+use appearance::BYTES;
 
+pub use appearance::Appearance;
+pub use clusters::clusters;
 pub use conformal::{Difference, Judgement};
 
 /// As many training images are kept at most.

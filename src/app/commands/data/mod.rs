@@ -9,6 +9,7 @@ use sweep_data::{Dataset, Split, folder};
 
 use super::{print_json, say};
 
+mod cluster;
 mod import;
 mod inspect;
 mod overlay;
@@ -23,6 +24,7 @@ pub(super) fn run(command: &Data) -> Result<Outcome> {
         Data::Import(flags) => import::run(flags),
         Data::Export { format, dir, out } => import::export(*format, dir, out),
         Data::Inspect(flags) => inspect::run(flags),
+        Data::Cluster(flags) => cluster::run(flags),
         Data::Formats { json } => import::formats(*json),
     }
 }
