@@ -220,8 +220,8 @@ impl<'a, K: Kernels> Planner<'a, K> {
             }
         }
         for (index, node) in self.graph.nodes().iter().enumerate() {
-            let is_enlarged = matches!(node, Node::Upsample { .. });
-            if !node.is_convolution() && !(is_enlarged && self.kernels.keeps_enlarged()) {
+            let is_kept = matches!(node, Node::Upsample { .. }) && self.kernels.keeps_enlarged();
+            if !(node.is_convolution() || is_kept) {
                 self.maps[index] = None;
             }
         }
