@@ -42,7 +42,7 @@ pub enum Data {
     /// Report the content and all problems of a data set, and draw it; exit with code 1 on problems that would spoil a sweep
     #[command(after_help = "Example:\n  sweep data inspect data/isbi2015")]
     Inspect(Inspect),
-    /// Find clusters of images that look alike, to validate on images unlike those of the training (dataset.folds_by)
+    /// Find clusters of images that look alike, to validate on images unlike those of the training
     #[command(after_help = "Example:\n  sweep data cluster data/isbi2015 --into 5 --write")]
     Cluster(Cluster),
     /// Convert a data set folder to another format
@@ -73,7 +73,7 @@ pub struct Cluster {
     /// Number of clusters
     #[arg(long, default_value_t = 5)]
     pub into: usize,
-    /// Write the clusters to the data set's CSV, as the column group_NAME
+    /// Write the clusters to the data set's CSV, as the column `group_NAME`
     #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "cluster")]
     pub write: Option<String>,
     /// Print JSON

@@ -108,7 +108,9 @@ fn mean<'a>(points: impl Iterator<Item = &'a Vec<f64>>) -> Vec<f64> {
         sum.iter_mut().zip(point).for_each(|(sum, value)| *sum += value);
         count += 1.0;
     }
-    sum.iter_mut().for_each(|sum| *sum /= count);
+    for sum in &mut sum {
+        *sum /= count;
+    }
     sum
 }
 
