@@ -16,6 +16,7 @@ mod data_cluster;
 mod data_folder;
 mod data_import;
 mod data_inspect;
+mod data_label;
 mod decoders;
 mod definitions;
 mod faults;

@@ -89,11 +89,14 @@ pub(super) fn sentence(finding: &Finding, unit: ErrorUnit) -> String {
                 _ => "no evidence of a difference; ",
             };
             format!(
-                "{}: to an error of {} {unit}, {told}{to} takes {} times as many epochs as {from}{}{}. It was reached by \
+                "{}: to an error of {} {unit}, {told}{to} takes {} epochs as {from}{}{}. It was reached by \
                  {some_from} of {} with {from} and {some_to} of {all_to} with {to}.",
                 heading(factor),
                 mm(*target_mm),
-                number(e.point),
+                match number(e.point).as_str() {
+                    "1" => "as many".to_owned(),
+                    times => format!("{times} times as many"),
+                },
                 within(e, number, ""),
                 tested(finding),
                 counted(*all_from, "trial"),

@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use sweep_data::export;
 
 use super::data_import::DataImport;
+use super::networks::Inference;
 
 /// `sweep data …`.
 #[derive(Debug, Subcommand)]
@@ -45,6 +46,12 @@ pub enum Data {
     /// Find clusters of images that look alike, to validate on images unlike those of the training
     #[command(after_help = "Example:\n  sweep data cluster data/isbi2015 --into 5 --write")]
     Cluster(Cluster),
+    /// Copy a data set with training labels by trained networks, and with more images that they label: another network that
+    /// learns from it is distilled from them
+    #[command(
+        after_help = "Example:\n  sweep data label data/clinic data/labelled --checkpoint results/loss/trials/*/best.safetensors --images unlabelled/"
+    )]
+    Label(Box<Label>),
     /// Convert a data set folder to another format
     #[command(after_help = "Example:\n  sweep data export --format coco data/isbi2015 isbi2015-coco")]
     Export {
@@ -79,6 +86,27 @@ pub struct Cluster {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// `sweep data label`.
+#[derive(Debug, Args)]
+pub struct Label {
+    /// Folder of the data set, which holds dataset.toml
+    pub dir: PathBuf,
+    /// Folder to write
+    pub out: PathBuf,
+    /// Checkpoint of a trained network; the predictions of several are combined
+    #[arg(long = "checkpoint", value_name = "FILE", required = true, num_args = 1..)]
+    pub checkpoints: Vec<PathBuf>,
+    /// Images without labels, or folders of them, to add as training images; those unlike the training's are left out
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    pub images: Vec<PathBuf>,
+    /// Share of a prediction in the label of a marked landmark, from 0 to 1; missing marks of training images are predictions
+    #[arg(long, value_name = "SHARE", default_value_t = 0.5)]
+    pub share: f64,
+    /// Options to run the networks.
+    #[command(flatten)]
+    pub inference: Inference,
 }
 
 /// `sweep data inspect`.

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-pub use data::{Cluster, Data, Inspect};
+pub use data::{Cluster, Data, Inspect, Label};
 pub use data_import::{DataImport, ImportFormat};
 pub use keeping::{Note, Rm, Tag};
 pub use networks::{Eval, Export, Import, Inference, Onnx, Part, Predict, TableKind, Tables, WeightType};

@@ -42,6 +42,7 @@ use sweep_core::units::Millimetres;
 
 mod groups;
 mod header;
+mod labels;
 mod source;
 mod survey;
 mod table;
@@ -51,6 +52,7 @@ pub use groups::with_groups;
 pub(super) use header::HEADER;
 use header::{Header, deep_grey, read_header};
 pub use header::{OPTIONAL_CHECKS, schema};
+pub use labels::{AddedImage, Labels, relabelled_copy, shared_spacing};
 pub use survey::{Defect, Survey, SurveyedRow, survey};
 pub use write::write;
 pub(super) use write::{copy, write_all_or_nothing, write_grey, write_image, write_table_with, write_text};

@@ -12,6 +12,7 @@ use super::{print_json, say};
 mod cluster;
 mod import;
 mod inspect;
+mod label;
 mod overlay;
 
 pub(super) fn run(command: &Data) -> Result<Outcome> {
@@ -25,6 +26,7 @@ pub(super) fn run(command: &Data) -> Result<Outcome> {
         Data::Export { format, dir, out } => import::export(*format, dir, out),
         Data::Inspect(flags) => inspect::run(flags),
         Data::Cluster(flags) => cluster::run(flags),
+        Data::Label(flags) => label::run(flags),
         Data::Formats { json } => import::formats(*json),
     }
 }
