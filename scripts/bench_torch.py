@@ -28,7 +28,14 @@ NETWORKS = {
     "UNet 64-512": {"name": "unet", "filters": [64, 128, 256, 512]},
     "UNet ResNet-18": {"name": "unet-resnet18"},
     "UNet EfficientNet-B0": {"name": "unet-efficientnet-b0"},
+    # Not measured unless they are named.
+    "UNet EfficientNet-Lite0": {"name": "unet-efficientnet-lite0"},
+    "UNet transposed": {"name": "unet", "filters": [64, 128, 256, 512], "upsampling": "transposed"},
+    "Attention U-Net": {"name": "attention-unet"},
+    "HRNet-W18": {"name": "hrnet-w18"},
+    "DeepLabV3+": {"name": "deeplabv3+"},
 }
+USUAL = 5
 LANDMARKS = 10
 
 
@@ -252,7 +259,7 @@ if __name__ == "__main__":
     parser.add_argument("--ours", help="the program that `cargo bench --bench step --no-run` made")
     parser.add_argument("--json", help="a file to which every row's measurements are added")
     parser.add_argument("--pairs", type=int, default=3)
-    parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=list(NETWORKS))
+    parser.add_argument("--networks", nargs="+", default=list(NETWORKS)[:USUAL], choices=list(NETWORKS))
     parser.add_argument("--sizes", nargs="+", default=["200x160", "400x320"])
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 4])
     parser.add_argument("--threads-list", nargs="+", type=int, default=[1, 2])

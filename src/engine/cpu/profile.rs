@@ -75,12 +75,12 @@ impl Profile {
             Step::GateSum { gradient, .. } => ("sum to a gate", None, None, gradient[0].value),
         };
         let extent = plan.values[value].extent;
-        let convolution = layer.map(|layer| {
-            let layer = &network.layers[layer];
-            [layer.inputs, layer.outputs, layer.kernel]
-        });
-        let flops = convolution.map_or(0, |[inputs, outputs, kernel]| {
-            2 * (extent.images * extent.size.area() * inputs * outputs * kernel * kernel) as u64
+        let layer = layer.map(|layer| &network.layers[layer]);
+        let convolution = layer.map(|layer| [layer.inputs, layer.outputs, layer.kernel]);
+        let flops = layer.map_or(0, |layer| {
+            // A transposed convolution has a kernel's products for every pixel that it reads.
+            let pixels = extent.size.area() / if layer.transposed { layer.stride * layer.stride } else { 1 };
+            2 * (extent.images * pixels * layer.weights()) as u64
         });
         let algorithm = algorithm.map_or("", Algorithm::name);
         steps.push(StepTime { step: name, algorithm, convolution, size: extent.size, flops, time });

@@ -6,8 +6,8 @@ use super::Convolution;
 use sweep_core::units::Size;
 
 /// A convolution as windows that move over padded rows. With stride 2 they skip every second pixel. In the input
-/// gradient of such a convolution, and in a transposed one (a turned kernel), they move by one, and every position gives 2×2 pixels, each with
-/// its own taps.
+/// gradient of such a convolution, and in a transposed one (a turned kernel), they move by one, and every position gives
+/// 2×2 pixels, each with its own taps.
 pub(super) struct Windows {
     /// Positions of windows.
     pub(super) grid: Extent,

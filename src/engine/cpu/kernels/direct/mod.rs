@@ -1,6 +1,6 @@
 //! Direct convolution for any odd kernel with stride 1 or 2, and its adjoint for any kernel: its input gradient, and
-//! transposed convolution. It is used for 1×1 kernels, for
-//! stride 2, for few channels, and for maps too small for Winograd.
+//! transposed convolution. It is used for 1×1 kernels, for stride 2, for few channels, and for maps too small for
+//! Winograd.
 //!
 //! A task copies the rows it needs, activated and padded, into its own cache and convolves strips of a row with one or
 //! two blocks of output channels in registers.
