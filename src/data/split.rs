@@ -155,9 +155,10 @@ impl SplitSpec {
             return Ok(splits);
         }
         let groups = groups(items, self.split_seed);
+        let what = if self.folds_by.is_some() { "groups" } else { "patients" };
         let (parts, val) = match (self.folds, self.fold, self.val_fraction) {
-            (Some(folds), Some(fold), _) => (balanced(&groups, folds)?, fold),
-            (.., Some(fraction)) => (drawn(&groups, fraction)?, 1),
+            (Some(folds), Some(fold), _) => (balanced(&groups, folds, what)?, fold),
+            (.., Some(fraction)) => (drawn(&groups, fraction, what)?, 1),
             _ => return Ok(splits),
         };
         for (group, part) in groups.iter().zip(parts) {
@@ -216,9 +217,9 @@ fn joined(patients: Vec<Vec<usize>>, items: &[SplitItem<'_>]) -> Vec<Vec<usize>>
 
 /// A part for every group, so that parts hold as many images as can be: the largest groups first, each into the part
 /// that has the fewest images by then.
-fn balanced(groups: &[Vec<usize>], folds: usize) -> Result<Vec<usize>> {
+fn balanced(groups: &[Vec<usize>], folds: usize, what: &str) -> Result<Vec<usize>> {
     if groups.len() < folds {
-        let what = format!("only {} patients or groups cannot be dealt into {folds} folds", groups.len());
+        let what = format!("only {} {what} cannot be dealt into {folds} folds", groups.len());
         let right = format!("use at most {} folds; an image without a patient counts as a patient", groups.len());
         return Err(Error::input(what).remedy(right));
     }
@@ -234,9 +235,9 @@ fn balanced(groups: &[Vec<usize>], folds: usize) -> Result<Vec<usize>> {
 }
 
 /// 1 for the groups that validate, 0 for the others: groups in their order, as long as they fit into the fraction.
-fn drawn(groups: &[Vec<usize>], fraction: f64) -> Result<Vec<usize>> {
+fn drawn(groups: &[Vec<usize>], fraction: f64, what: &str) -> Result<Vec<usize>> {
     if groups.len() < 2 {
-        let what = format!("the images of {} patients or groups cannot both train and validate", groups.len());
+        let what = format!("the images of {} {what} cannot both train and validate", groups.len());
         return Err(Error::input(what).remedy("two patients are the least; without a column `patient` images count"));
     }
     let images: usize = groups.iter().map(Vec::len).sum();
@@ -352,7 +353,7 @@ mod tests {
         let each: Vec<BTreeSet<String>> =
             (0..4).map(|fold| val(&items, &SplitSpec { folds: Some(4), ..by(fold) })).collect();
         assert!(each.iter().any(|sites| sites.contains("a") && sites.contains("b")), "{each:?}");
-        assert!(by(0).assign(&items).unwrap_err().message.contains("only 4 patients or groups"));
+        assert!(by(0).assign(&items).unwrap_err().message.contains("only 4 groups"));
         let key = |spec: SplitSpec| spec.check().unwrap_err().location.unwrap();
         assert_eq!(key(SplitSpec { folds_by: Some("site".into()), ..folds(5, 0) }), "folds_by");
         assert_eq!(key(SplitSpec { folds_by: Some("group_site".into()), ..SplitSpec::default() }), "folds_by");
@@ -404,10 +405,7 @@ mod tests {
     fn what_cannot_be_dealt_is_said() {
         let names: Vec<String> = (0..8).map(|i| format!("{i}.png")).collect();
         let one = items(&names, &|_| Some("a"));
-        assert_eq!(
-            folds(2, 0).assign(&one).unwrap_err().message,
-            "only 1 patients or groups cannot be dealt into 2 folds"
-        );
+        assert_eq!(folds(2, 0).assign(&one).unwrap_err().message, "only 1 patients cannot be dealt into 2 folds");
         let fraction = SplitSpec { val_fraction: Some(0.5), ..SplitSpec::default() };
         assert!(fraction.assign(&one).unwrap_err().message.contains("cannot both train and validate"));
         let key = |spec: SplitSpec| spec.check().unwrap_err().location.unwrap();
