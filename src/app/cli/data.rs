@@ -78,10 +78,10 @@ pub struct Cluster {
     /// Folder of the data set, which holds dataset.toml
     pub dir: PathBuf,
     /// Number of clusters
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, value_name = "N", default_value_t = 5)]
     pub into: usize,
     /// Write the clusters to the data set's CSV, as the column `group_NAME`
-    #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "cluster")]
+    #[arg(long, value_name = "NAME", num_args = 0..=1, require_equals = true, default_missing_value = "cluster")]
     pub write: Option<String>,
     /// Print JSON
     #[arg(long)]
