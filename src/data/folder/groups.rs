@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use csv::{StringRecord, Terminator};
+use csv::StringRecord;
 
+use super::edit::Edit;
 use super::{read_header, read_text};
 use crate::split::GROUP_PREFIX;
 use sweep_core::error::{Error, Result};
@@ -28,32 +29,26 @@ pub fn with_groups(dir: &Path, name: &str, words: &BTreeMap<String, String>) -> 
 }
 
 fn added(text: &str, column: &str, words: &BTreeMap<String, String>) -> Result<String> {
-    let not_csv = |e: csv::Error| Error::input(format!("not CSV: {e}"));
-    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes());
-    let mut records = reader.records();
-    let header = records.next().unwrap_or_else(|| Ok(StringRecord::new())).map_err(not_csv)?;
-    let place = |name: &str| header.iter().position(|cell| cell.trim() == name);
-    let image = place("image").ok_or_else(|| Error::input("there is no column `image`"))?;
-    let old = place(column);
-    let ends = if text.contains("\r\n") { Terminator::CRLF } else { Terminator::Any(b'\n') };
-    let mut writer = csv::WriterBuilder::new().flexible(true).terminator(ends).from_writer(Vec::new());
-    let mut write = |record: &StringRecord, word: &str| {
-        let mut cells: Vec<&str> = record.iter().collect();
-        match old {
-            Some(old) if old < cells.len() => cells[old] = word,
-            _ => cells.push(word),
-        }
-        writer.write_record(cells).map_err(not_csv)
-    };
-    write(&header, column)?;
-    for record in records {
-        let record = record.map_err(not_csv)?;
-        let name = record.get(image).unwrap_or_default().trim();
+    let mut edit = Edit::new(text)?;
+    let old = edit.columns.iter().position(|name| name == column);
+    let (header, records) = edit.take();
+    edit.write(with_word(&header, old, column))?;
+    for record in &records {
+        let name = edit.image(record);
         let word = words.get(name).ok_or_else(|| Error::input(format!("`{name}` is in no group")))?;
-        write(&record, word)?;
+        edit.write(with_word(record, old, word))?;
     }
-    let bytes = writer.into_inner().map_err(|e| Error::input(format!("not CSV: {e}")))?;
-    String::from_utf8(bytes).map_err(|e| Error::input(format!("not UTF-8: {e}")))
+    edit.finish()
+}
+
+/// A record's cells with a word in this place, or at the end.
+fn with_word<'a>(record: &'a StringRecord, place: Option<usize>, word: &'a str) -> Vec<&'a str> {
+    let mut cells: Vec<&str> = record.iter().collect();
+    match place {
+        Some(place) if place < cells.len() => cells[place] = word,
+        _ => cells.push(word),
+    }
+    cells
 }
 
 #[cfg(test)]

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use csv::{StringRecord, Terminator};
-
+use super::edit::Edit;
 use super::header::HEADER;
 use super::table::SPACING;
 use super::{copy, read_header, read_text, write_all_or_nothing, write_text};
@@ -57,25 +56,19 @@ pub fn relabelled_copy(dir: &Path, out: &Path, labels: &BTreeMap<String, Labels>
 
 /// The table with other landmarks and more rows, and the images of the rows that were there.
 fn relabelled(text: &str, labels: &BTreeMap<String, Labels>, added: &[AddedImage]) -> Result<(String, Vec<String>)> {
-    let not_csv = |e: csv::Error| Error::input(format!("not CSV: {e}"));
-    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes());
-    let mut records = reader.records();
-    let header = records.next().unwrap_or_else(|| Ok(StringRecord::new())).map_err(not_csv)?;
-    let columns: Vec<&str> = header.iter().map(str::trim).collect();
-    let image =
-        columns.iter().position(|name| *name == "image").ok_or_else(|| Error::input("there is no column `image`"))?;
-    let ends = if text.contains("\r\n") { Terminator::CRLF } else { Terminator::Any(b'\n') };
-    let mut writer = csv::WriterBuilder::new().flexible(true).terminator(ends).from_writer(Vec::new());
-    writer.write_record(&header).map_err(not_csv)?;
+    let mut edit = Edit::new(text)?;
+    let columns = edit.columns.clone();
+    let (header, records) = edit.take();
+    edit.write(&header)?;
     let mut names = Vec::new();
-    for record in records {
-        let record = record.map_err(not_csv)?;
-        let name = record.get(image).unwrap_or_default().trim().to_owned();
+    for record in &records {
+        let name = edit.image(record).to_owned();
         match labels.get(&name) {
-            None => writer.write_record(&record).map_err(not_csv)?,
+            None => edit.write(record)?,
             Some(labels) => {
-                let cell = |(column, old): (&&str, &str)| coordinate(column, labels).unwrap_or_else(|| old.to_owned());
-                writer.write_record(columns.iter().zip(&record).map(cell)).map_err(not_csv)?;
+                let cell =
+                    |(column, old): (&String, &str)| coordinate(column, labels).unwrap_or_else(|| old.to_owned());
+                edit.write(columns.iter().zip(record).map(cell))?;
             }
         }
         names.push(name);
@@ -84,11 +77,9 @@ fn relabelled(text: &str, labels: &BTreeMap<String, Labels>, added: &[AddedImage
         if names.contains(&image.name) {
             return Err(Error::input(format!("`{}` is the name of an image that is there", image.name)));
         }
-        writer.write_record(columns.iter().map(|column| of_added(column, image))).map_err(not_csv)?;
+        edit.write(columns.iter().map(|column| of_added(column, image)))?;
     }
-    let bytes = writer.into_inner().map_err(|e| Error::input(format!("not CSV: {e}")))?;
-    let table = String::from_utf8(bytes).map_err(|e| Error::input(format!("not UTF-8: {e}")))?;
-    Ok((table, names))
+    Ok((edit.finish()?, names))
 }
 
 /// A cell of an added image: every column of splits says that it trains.

@@ -15,9 +15,10 @@
 //! SNA = { angle = ["sella", "nasion", "subspinale"] }
 //! ```
 //! Split is `train`, `val` or `test`, and there may be further columns of these words, for `dataset.split_column` to
-//! choose, and columns `group_NAME`, for `dataset.folds_by`; images of one `patient` are never divided between folds; an empty cell is a missing landmark; pixel centres are whole numbers, x to the
-//! right, y down, in the pixels of the image as viewers show it. Without `grey`, each image of more than 8 bits is shown by
-//! its own range of values; the key matters to no other image, but trained networks keep it for those they predict.
+//! choose, and columns `group_NAME`, for `dataset.folds_by`; images of one `patient` are never divided between folds; an
+//! empty cell is a missing landmark; pixel centres are whole numbers, x to the right, y down, in the pixels of the image as
+//! viewers show it. Without `grey`, each image of more than 8 bits is shown by its own range of values; the key matters to
+//! no other image, but trained networks keep it for those they predict.
 
 #![expect(clippy::disallowed_methods, reason = "reads data sets")]
 
@@ -40,6 +41,7 @@ use sweep_core::error::{Error, Result};
 use sweep_core::measures::Measures;
 use sweep_core::units::Millimetres;
 
+mod edit;
 mod groups;
 mod header;
 mod labels;

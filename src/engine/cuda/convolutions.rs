@@ -121,7 +121,6 @@ impl Compiler<'_> {
         epilogue: &Epilogue,
         to: &mut Vec<Launch>,
     ) -> usize {
-        let written = (0..layer.outputs).step_by(LANES).map(|first| span(first, (layer.outputs - first).min(LANES)));
         let (stride, input_dilation) = if layer.transposed { (1, layer.stride) } else { (layer.stride, 1) };
         let sides = Sides {
             kernel: layer.kernel,
@@ -138,7 +137,7 @@ impl Compiler<'_> {
                 strides: layer.strides(),
                 scale: epilogue.scale,
                 read: from.iter().map(|o| span(o.first, o.channels)).collect(),
-                written: written.collect(),
+                written: channel_spans(layer.outputs),
             },
         };
         self.convolution(&sides, epilogue, to)
@@ -245,14 +244,13 @@ impl Compiler<'_> {
             return self.depthwise_weight_gradient(layer, from, gradient, workspace, to);
         }
         let maps = self.sources(from);
-        let gradient_blocks = self.plan.values[gradient].blocks.len();
         let (read, extent) = (self.extent(from[0].value), self.extent(gradient));
         let correlation = if layer.transposed {
             // The map takes the gradient's place and the gradient the map's.
-            let spans = (0..layer.outputs).step_by(LANES);
+            let source = Source { map: self.map(gradient), activation: Activation::default() };
             Correlation {
-                sources: vec![(Source { map: self.map(gradient), activation: Activation::default() }, gradient_blocks)],
-                spans: spans.map(|first| span(first, (layer.outputs - first).min(LANES))).collect(),
+                sources: vec![(source, layer.blocks())],
+                spans: channel_spans(layer.outputs),
                 read: extent,
                 gradient: maps[0].0.map,
                 blocks: from.len(),
@@ -348,7 +346,6 @@ impl Compiler<'_> {
         if layer.depthwise {
             return self.depthwise_input_gradient(layer, gradient, destinations, to);
         }
-        let read = (0..layer.outputs).step_by(LANES).map(|first| span(first, (layer.outputs - first).min(LANES)));
         let source = Source { map: self.map(gradient), activation: Activation::default() };
         let (stride, input_dilation) = if layer.transposed { (layer.stride, 1) } else { (1, layer.stride) };
         let [to_input, to_output] = layer.strides();
@@ -366,12 +363,17 @@ impl Compiler<'_> {
                 turned: !layer.transposed,
                 strides: [to_output, to_input],
                 scale: 0,
-                read: read.collect(),
+                read: channel_spans(layer.outputs),
                 written: destinations.iter().map(|d| span(d.operand.first, d.operand.channels)).collect(),
             },
         };
         self.convolution(&sides, &Epilogue::NONE, to);
     }
+}
+
+/// The channels of each block of a map with so many channels, encoded for kernels.
+fn channel_spans(channels: usize) -> Vec<u32> {
+    (0..channels).step_by(LANES).map(|first| span(first, (channels - first).min(LANES))).collect()
 }
 
 /// Channels of a block, encoded for kernels.

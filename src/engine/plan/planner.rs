@@ -288,7 +288,7 @@ impl<'a, K: Kernels> Planner<'a, K> {
         self.recompute(input);
         let from = self.operands(input);
         let (from, shape) = if self.network.layers[layer].transposed {
-            // The adjoint of a convolution from this node's map to its input, of which kernels read a plain map.
+            // Kernels take it for a convolution from this node's map to its input, and read the input as one plain map.
             let (from, own) = (self.plain(input, from), self.own_operands(gradient, node));
             let shape = ConvolutionShape { extent: self.extent(input.0), ..self.shape(node, &own, from.len()) };
             (from, shape)

@@ -13,7 +13,7 @@ use sweep_data::pictures::{self, Photograph};
 use sweep_data::{DatasetIndex, DatasetSpec, Sample, Split};
 use sweep_training::device;
 use sweep_training::predict::held_out::{EvaluatedImage, trained_on};
-use sweep_training::predict::{Found, Predictor, prefetch};
+use sweep_training::predict::{Found, Prediction, Predictor, prefetch};
 
 pub(super) fn run(flags: &Label) -> Result<Outcome> {
     if !(0.0..=1.0).contains(&flags.share) {
@@ -59,7 +59,7 @@ fn check_landmarks(predictor: &Predictor, index: &DatasetIndex) -> Result<()> {
 /// Refuses networks that were trained on an image that validates or tests here: what they learned from it would reach the
 /// network that learns from their labels, and its error there would be too small.
 fn check_held_out(predictor: &Predictor, index: &DatasetIndex, dir: &Path) -> Result<()> {
-    let members: Vec<usize> = (0..predictor.descriptions().len()).collect();
+    let members = members(predictor);
     let judged = [Split::Val, Split::Test].into_iter().flat_map(|split| index.indices(split));
     let judged: Vec<EvaluatedImage> = judged.map(|index| EvaluatedImage { index, members: members.clone() }).collect();
     let found = trained_on(predictor, index, Some(dir), &judged)?;
@@ -117,7 +117,7 @@ fn relabelled(
                 let picture = Photograph { size: sample.size, pixels: std::mem::take(&mut sample.pixels) };
                 let found = predictor.predict_batch(&all, &[picture])?.into_iter().next().unwrap_or_default();
                 let found = predictor.landmarks().iter().zip(found);
-                let of = |(name, found): (&String, sweep_training::predict::Prediction)| {
+                let of = |(name, found): (&String, Prediction)| {
                     let marked = sample.landmarks[names.iter().position(|of| of == name)?];
                     let blend = |mark: f64, found: f64| mark + share * (found - mark);
                     let label = marked

@@ -99,6 +99,67 @@ impl<S: Simd> Pixels<'_, S> {
     }
 }
 
+/// Some pixels, sixteen at most, with their measured values.
+struct Part<'a, S: Simd> {
+    pixels: &'a Pixels<'a, S>,
+    measured: Measured,
+    /// The first of them, and how many they are.
+    start: usize,
+    count: usize,
+}
+
+impl<S: Simd> Part<'_, S> {
+    /// The normalised value of a block's lanes at one of the pixels.
+    ///
+    /// # Safety
+    /// It is one of them.
+    #[inline(always)]
+    unsafe fn normal(&self, s: S, block: usize, index: usize) -> S::V {
+        // SAFETY: the caller's promise.
+        unsafe { self.pixels.normal(s, &self.measured, block, self.start, index) }
+    }
+
+    /// The first pixel's numbers in a block.
+    ///
+    /// # Safety
+    /// The block has the sources' extent.
+    #[inline(always)]
+    unsafe fn of(&self, block: &Block) -> *mut f32 {
+        // SAFETY: the caller's promise.
+        unsafe { block.image(self.pixels.image).add(self.pixels.first + self.start * LANES) }
+    }
+}
+
+/// Calls `each` with all pixels of one map, in tasks that have theirs alone; it is an `#[inline(always)]` closure.
+///
+/// # Safety
+/// The blocks have this extent.
+#[inline(always)]
+unsafe fn for_each_part<S: Simd>(
+    s: S,
+    epsilon: f64,
+    extent: Extent,
+    sources: &[Block],
+    each: impl Fn(&Part<'_, S>) + Sync,
+) {
+    for_each(
+        s,
+        tasks(1, extent),
+        #[inline(always)]
+        |task| {
+            let (_, image, first, count) = share(task, extent);
+            let read: Vec<_> = sources.iter().map(|block| Activation::for_image(s, block, image)).collect();
+            let pixels = Pixels { blocks: sources, read: &read, image, first, channels: channels(sources) };
+            for start in (0..count).step_by(LANES) {
+                let count = LANES.min(count - start);
+                // SAFETY: pixels inside the map.
+                let measured = unsafe { pixels.measure(s, start, count, epsilon as f32) };
+                each(&Part { pixels: &pixels, measured, start, count });
+            }
+        },
+    );
+}
+
 /// Writes the normalised blocks of `sources`, one map, to the target with the same index.
 ///
 /// # Safety
@@ -112,29 +173,24 @@ pub(in super::super) unsafe fn forward<S: Simd>(
 ) {
     debug_assert_hold(sources, extent);
     debug_assert_hold(targets, extent);
-    for_each(
-        s,
-        tasks(1, extent),
-        #[inline(always)]
-        |task| {
-            let (_, image, first, count) = share(task, extent);
-            let read: Vec<_> = sources.iter().map(|block| Activation::for_image(s, block, image)).collect();
-            let pixels = Pixels { blocks: sources, read: &read, image, first, channels: channels(sources) };
-            for start in (0..count).step_by(LANES) {
-                let here = LANES.min(count - start);
-                // SAFETY: pixels inside the maps; those written are this task's alone.
-                unsafe {
-                    let measured = pixels.measure(s, start, here, epsilon as f32);
-                    for block in 0..targets.len() {
-                        let to = targets[block].image(image).add(first + start * LANES);
-                        for index in 0..here {
-                            s.store(to.add(index * LANES), pixels.normal(s, &measured, block, start, index));
-                        }
+    // SAFETY: the caller's promise; pixels inside the maps, and those written are a task's alone.
+    unsafe {
+        for_each_part(
+            s,
+            epsilon,
+            extent,
+            sources,
+            #[inline(always)]
+            |part| {
+                for (block, target) in targets.iter().enumerate() {
+                    let to = part.of(target);
+                    for index in 0..part.count {
+                        s.store(to.add(index * LANES), part.normal(s, block, index));
                     }
                 }
-            }
-        },
-    );
+            },
+        );
+    }
 }
 
 /// The gradient to the sources, from these and the gradient to their normalised values, `[sources, gradient]`.
@@ -151,48 +207,39 @@ pub(in super::super) unsafe fn backward<S: Simd>(
     debug_assert_hold(sources, extent);
     debug_assert_hold(gradient, extent);
     debug_assert_targets_hold(targets, extent);
-    for_each(
-        s,
-        tasks(1, extent),
-        #[inline(always)]
-        |task| {
-            let (_, image, first, count) = share(task, extent);
-            let read: Vec<_> = sources.iter().map(|block| Activation::for_image(s, block, image)).collect();
-            let pixels = Pixels { blocks: sources, read: &read, image, first, channels: channels(sources) };
-            for start in (0..count).step_by(LANES) {
-                let here = LANES.min(count - start);
-                // SAFETY: pixels inside the maps; those written are this task's alone.
-                unsafe {
-                    let measured = pixels.measure(s, start, here, epsilon as f32);
-                    let at = |block: usize, index: usize| {
-                        s.load(gradient[block].image(image).add(first + (start + index) * LANES))
-                    };
-                    // Parts of the gradient along 1 and along the normalised values, which cancel.
-                    let [mut even, mut along] = [[s.splat(0.0); LANES]; 2];
-                    for index in 0..here {
-                        for block in 0..sources.len() {
-                            let g = at(block, index);
-                            even[index] = s.add(even[index], g);
-                            let normal = pixels.normal(s, &measured, block, start, index);
-                            along[index] = s.mul_add(g, normal, along[index]);
-                        }
-                    }
-                    let [even, along] = [even, along].map(|rows| sums(s, rows).map(|sum| sum / pixels.channels));
-                    for block in 0..targets.len() {
-                        let used = used(s, &sources[block]);
-                        let to = targets[block].block.image(image).add(first + start * LANES);
-                        for index in 0..here {
-                            let normal = pixels.normal(s, &measured, block, start, index);
-                            let g = s.neg_mul_add(normal, s.splat(along[index]), at(block, index));
-                            let g = s.mul(s.sub(g, s.splat(even[index])), s.splat(measured.factors[index]));
-                            let (g, p) = (s.mul(g, used), to.add(index * LANES));
-                            s.store(p, if targets[block].accumulate { s.add(g, s.load(p)) } else { g });
-                        }
+    // SAFETY: the caller's promise; pixels inside the maps, and those written are a task's alone.
+    unsafe {
+        for_each_part(
+            s,
+            epsilon,
+            extent,
+            sources,
+            #[inline(always)]
+            |part| {
+                let at = |block: usize, index: usize| s.load(part.of(&gradient[block]).add(index * LANES));
+                // Parts of the gradient along 1 and along the normalised values, which cancel.
+                let [mut even, mut along] = [[s.splat(0.0); LANES]; 2];
+                for index in 0..part.count {
+                    for block in 0..sources.len() {
+                        let g = at(block, index);
+                        even[index] = s.add(even[index], g);
+                        along[index] = s.mul_add(g, part.normal(s, block, index), along[index]);
                     }
                 }
-            }
-        },
-    );
+                let mean = |rows| sums(s, rows).map(|sum| sum / part.pixels.channels);
+                let [even, along] = [mean(even), mean(along)];
+                for (block, target) in targets.iter().enumerate() {
+                    let (used, to) = (used(s, &sources[block]), part.of(&target.block));
+                    for index in 0..part.count {
+                        let g = s.neg_mul_add(part.normal(s, block, index), s.splat(along[index]), at(block, index));
+                        let g = s.mul(s.sub(g, s.splat(even[index])), s.splat(part.measured.factors[index]));
+                        let (g, p) = (s.mul(g, used), to.add(index * LANES));
+                        s.store(p, if target.accumulate { s.add(g, s.load(p)) } else { g });
+                    }
+                }
+            },
+        );
+    }
 }
 
 /// Channels of all blocks.
