@@ -14,7 +14,8 @@ pub enum Precision {
     /// Factors with at least the ten bits of TF32: on processors with AMX a sum of two bf16, 16 bits (what PyTorch calls
     /// `high`).
     Tf32,
-    /// Factors rounded to bf16, 8 bits, as in PyTorch's autocast.
+    /// Factors rounded to bf16, 8 bits, as in PyTorch's autocast, and so are the results of normalised convolutions in a
+    /// training, which wait for the backward pass at half the memory.
     Bf16,
 }
 

@@ -273,6 +273,10 @@ impl TrialConfig {
             // Earlier versions began every cycle at `eta_min` and made later cycles too short: those trainings are others.
             config["schedule"]["climbs"] = "by steps".into();
         }
+        if self.precision == Precision::Bf16 {
+            // Earlier versions kept the maps of such a training in single precision on processors.
+            config["precision"] = "bf16, maps too".into();
+        }
         if let Some(weights) = weights {
             config["model"]["weights"]["path"] = weights.into();
         }

@@ -173,4 +173,19 @@ impl Kernels for Choices {
     fn norm_gradient(&self, extent: Extent, blocks: usize) -> usize {
         norm::workspace(extent, blocks)
     }
+
+    fn reads_bf16(&self, algorithm: Algorithm) -> bool {
+        match algorithm {
+            Algorithm::Direct | Algorithm::Winograd | Algorithm::Depthwise => false,
+            #[cfg(target_arch = "x86_64")]
+            Algorithm::Tiles(_) => true,
+        }
+    }
+
+    fn saves_bf16(&self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        return self.tiles.is_some_and(Tiles::multiplies_bf16);
+        #[cfg(not(target_arch = "x86_64"))]
+        false
+    }
 }

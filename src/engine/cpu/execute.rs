@@ -5,6 +5,7 @@
 use super::choose::Algorithm;
 use super::kernels::depthwise::{self, ChannelFilter};
 use super::kernels::filter::{Filter, Span};
+use super::kernels::narrow::Numbers;
 #[cfg(target_arch = "x86_64")]
 use super::kernels::tiles;
 use super::kernels::{Convolution, direct, norm, pack, winograd};
@@ -41,8 +42,8 @@ impl<S: Simd> Executor<'_, S> {
         for step in &self.plan.forward {
             let began = self.profile.begin();
             match step {
-                Step::Convolve { layer, algorithm, from, to, workspace } => {
-                    self.convolve(*layer, *algorithm, from, *to, *workspace, statistics, mode);
+                Step::Convolve { layer, algorithm, from, to, workspace, rounds } => {
+                    self.convolve(*layer, *algorithm, from, *to, *workspace, *rounds, statistics, mode);
                 }
                 Step::Output { head, from } => {
                     let (start, len) = self.head(*head);
@@ -90,6 +91,7 @@ impl<S: Simd> Executor<'_, S> {
         from: &[Operand],
         to: ValueId,
         workspace: ValueId,
+        rounds: bool,
         statistics: &mut [f32],
         mode: Mode,
     ) {
@@ -127,7 +129,8 @@ impl<S: Simd> Executor<'_, S> {
         if fixed.is_none() {
             self.layers[index] = if let Some(norm) = layer.norm {
                 // SAFETY: the map was just written; its workspace is free again.
-                let moments = unsafe { norm::moments(self.simd, extent, self.pointer(to), layer.blocks(), memory) };
+                let moments =
+                    unsafe { norm::moments(self.simd, extent, self.pointer(to), layer.blocks(), rounds, memory) };
                 normalise(layer, norm, extent.images, self.trained, &moments, statistics)
             } else {
                 LayerState::plain(layer, extent.images)
@@ -137,7 +140,9 @@ impl<S: Simd> Executor<'_, S> {
 
     fn norm_gradient(&self, index: usize, map: ValueId, gradient: ValueId, workspace: ValueId, out: &mut [f32]) {
         let (layer, state) = (&self.network.layers[index], &self.layers[index]);
-        let (extent, map, gradient) = (self.extent(map), self.pointer(map), self.pointer(gradient));
+        let narrow = self.plan.values[map].narrow;
+        let (extent, map) = (self.extent(map), Numbers { start: self.pointer(map), narrow });
+        let gradient = self.pointer(gradient);
         let workspace = self.pointer(workspace);
         // SAFETY: map and gradient have the same shape, and nothing else uses the gradient or the workspace now.
         let sums =
@@ -265,18 +270,19 @@ impl<S: Simd> Executor<'_, S> {
         self.plan.values[value].extent
     }
 
-    fn pointer(&self, value: ValueId) -> Pointer {
+    pub(super) fn pointer(&self, value: ValueId) -> Pointer {
         let value = &self.plan.values[value];
         self.memory.at(value.offset, value.len)
     }
 
     fn block(&self, operand: &Operand) -> Block<'_> {
         let value = &self.plan.values[operand.value];
-        let plane = value.extent.plane();
+        let plane = value.extent.plane() / if value.narrow { 2 } else { 1 };
         let activate = operand.layer.map_or(&[][..], |layer| self.layers[layer].of_block(operand.block));
         Block {
             data: self.memory.at(value.offset + operand.block * plane, value.len - operand.block * plane),
             image_stride: value.blocks.len() * plane,
+            narrow: value.narrow,
             channels: operand.channels,
             activate,
         }

@@ -152,8 +152,10 @@ pub(super) struct Activate {
 pub(super) struct Block<'a> {
     /// Image 0, row 0, column 0, lane 0.
     pub(super) data: Pointer,
-    /// Numbers between images.
+    /// Numbers between images, each as long as one in single precision.
     pub(super) image_stride: usize,
+    /// Whether its numbers are bf16, see [`crate::plan::Kernels::saves_bf16`].
+    pub(super) narrow: bool,
     /// Lanes in use.
     pub(super) channels: usize,
     /// Activation that readers apply to stored values, per image; the identity if empty.
@@ -163,10 +165,10 @@ pub(super) struct Block<'a> {
 impl Block<'_> {
     /// Whether the memory holds a map of this extent.
     pub(super) fn holds(&self, extent: Extent) -> bool {
-        self.data.holds((extent.images - 1) * self.image_stride + extent.plane())
+        self.data.holds((extent.images - 1) * self.image_stride + extent.plane() / if self.narrow { 2 } else { 1 })
     }
 
-    /// The block's plane `[H, W, 16]` of one image.
+    /// The block's plane `[H, W, 16]` of one image; of a narrow block, numbers of bf16.
     ///
     /// # Safety
     /// There is such an image.

@@ -3,7 +3,7 @@
 
 use super::Step;
 use super::execute::{Executor, plain_target};
-use super::kernels::{combine, gate, global_pool, layer_norm, pack, pool, resample, smooth};
+use super::kernels::{combine, gate, global_pool, layer_norm, narrow, pack, pool, resample, smooth};
 use super::layout::Target;
 use super::simd::Simd;
 
@@ -15,6 +15,14 @@ impl<S: Simd> Executor<'_, S> {
             Step::Input { to } => {
                 // SAFETY: the plan gives the target its own memory, of the images' extent.
                 unsafe { pack::pack(s, self.plan.images, images, &self.whole(*to)) };
+            }
+            Step::Narrow { from, to } => {
+                // SAFETY: the plan gives the target its own memory, of half the map's length.
+                unsafe { narrow::narrow(s, self.pointer(*from), self.pointer(*to), self.plan.values[*from].len) };
+            }
+            Step::Widen { from, to } => {
+                // SAFETY: same as the block before, the other way round.
+                unsafe { narrow::widen(s, self.pointer(*from), self.pointer(*to), self.plan.values[*to].len) };
             }
             Step::Pool { side, from, to } => {
                 let extent = self.extent(from[0].value);

@@ -48,6 +48,8 @@ impl Profile {
         let (name, layer, algorithm, value) = match step {
             Step::Input { to } => ("input", None, None, *to),
             Step::Convolve { layer, algorithm, to, .. } => ("convolution", Some(*layer), Some(*algorithm), *to),
+            Step::Narrow { from, .. } => ("narrow", None, None, *from),
+            Step::Widen { to, .. } => ("widen", None, None, *to),
             Step::Pool { from, .. } => ("pool", None, None, from[0].value),
             Step::Upsample { to, .. } => ("upsample", None, None, *to),
             Step::Combine { to, .. } => ("combination", None, None, *to),

@@ -1,14 +1,16 @@
 //! Compiles a graph for a shape to a program: steps in order, every value's offset in the arena, the algorithm of each
 //! layer. Engines that run such programs share this; each has its own [`Kernels`].
 //!
-//! Training keeps only the results of convolutions. Readers of a map apply its activation, the backward pass recomputes
-//! pooled and enlarged maps, and gradients replace one another in place.
+//! Training keeps only the results of convolutions, those of normalised ones at half the memory if the engine says so.
+//! Readers of a map apply its activation, the backward pass recomputes pooled and enlarged maps, and gradients replace one
+//! another in place.
 
 pub(crate) mod axis;
 mod extent;
 pub(crate) mod memory;
 pub(crate) mod network;
 mod planner;
+mod saved;
 
 use std::fmt::Debug;
 
@@ -38,6 +40,8 @@ pub(crate) struct Value {
     pub(crate) extent: Extent,
     /// The node whose map or gradient it is; `None` for a workspace.
     pub(crate) node: Option<NodeId>,
+    /// Whether it is a map whose numbers are saved in bf16, see [`Kernels::saves_bf16`].
+    pub(crate) narrow: bool,
 }
 
 /// A block that a step reads.
@@ -109,6 +113,17 @@ pub(crate) trait Kernels {
     fn keeps_enlarged(&self) -> bool {
         false
     }
+
+    /// Whether the results of normalised convolutions are saved in bf16 from their last reader of the forward pass to each of
+    /// their readers in the backward pass. They are rounded to bf16 when they are computed, so that narrowed loses nothing.
+    fn saves_bf16(&self) -> bool {
+        false
+    }
+
+    /// Whether this algorithm of a gradient to weights reads saved maps; for others they are widened first.
+    fn reads_bf16(&self, _: Self::Algorithm) -> bool {
+        false
+    }
 }
 
 /// One step of a program.
@@ -116,8 +131,12 @@ pub(crate) trait Kernels {
 pub(crate) enum Step<A> {
     /// Packs images into blocks.
     Input { to: ValueId },
-    /// Convolution, with statistics if there is a normalisation.
-    Convolve { layer: usize, algorithm: A, from: Vec<Operand>, to: ValueId, workspace: ValueId },
+    /// Convolution, with statistics if there is a normalisation; the results of one whose map will be saved in bf16 are rounded to it.
+    Convolve { layer: usize, algorithm: A, from: Vec<Operand>, to: ValueId, workspace: ValueId, rounds: bool },
+    /// Copies a map, whose numbers are all of bf16, to half the memory.
+    Narrow { from: ValueId, to: ValueId },
+    /// Copies a saved map back to single precision.
+    Widen { from: ValueId, to: ValueId },
     /// Maximum of windows of a side of 2 or 3.
     Pool { side: usize, from: Vec<Operand>, to: ValueId },
     /// Enlargement.
@@ -175,6 +194,7 @@ impl<A> Step<A> {
         let (mut values, from, to): (Vec<ValueId>, &[Operand], &[Destination]) = match self {
             Self::Input { to } => (vec![*to], &[], &[]),
             Self::Convolve { from, to, workspace, .. } => (vec![*to, *workspace], from, &[]),
+            Self::Narrow { from, to } | Self::Widen { from, to } => (vec![*from, *to], &[], &[]),
             Self::Pool { from, to, .. }
             | Self::Upsample { from, to, .. }
             | Self::GlobalPool { from, to }
@@ -255,6 +275,7 @@ impl<A: Debug + Clone + Copy + PartialEq> Plan<A> {
         let heads = graph.heads().iter().map(|n| (graph.channels(*n), sizes[n.0])).collect();
         let mut planner = Planner::new(graph, network, images.images, sizes, mode == Mode::Train, kernels);
         planner.compute_all();
+        planner.save_maps();
         let forward = planner.steps.len();
         if mode == Mode::Train {
             planner.differentiate();

@@ -8,18 +8,20 @@ use sweep_graph::{Activation, Gating, Graph, Interpolation, Node, NodeId, Operat
 
 /// A program under construction.
 pub(super) struct Planner<'a, K: Kernels> {
-    graph: &'a Graph,
-    network: &'a Network,
+    pub(super) graph: &'a Graph,
+    pub(super) network: &'a Network,
     images: usize,
     sizes: Vec<Size>,
-    training: bool,
-    kernels: &'a K,
+    pub(super) training: bool,
+    pub(super) kernels: &'a K,
     /// All values so far, without offsets.
     pub(super) values: Vec<Value>,
     /// All steps so far.
     pub(super) steps: Vec<Step<K::Algorithm>>,
     /// The map of every node that is in memory at this point.
-    maps: Vec<Option<ValueId>>,
+    pub(super) maps: Vec<Option<ValueId>>,
+    /// The map of every node that is saved in bf16.
+    pub(super) saved: Vec<Option<ValueId>>,
     /// The gradient of every node, if there is one at this point.
     gradients: Vec<Option<ValueId>>,
 }
@@ -33,9 +35,9 @@ impl<'a, K: Kernels> Planner<'a, K> {
         training: bool,
         kernels: &'a K,
     ) -> Self {
-        let (maps, gradients) = (vec![None; sizes.len()], vec![None; sizes.len()]);
+        let [maps, saved, gradients] = [(); 3].map(|()| vec![None; sizes.len()]);
         let (values, steps) = (Vec::new(), Vec::new());
-        Self { graph, network, images, sizes, training, kernels, values, steps, maps, gradients }
+        Self { graph, network, images, sizes, training, kernels, values, steps, maps, saved, gradients }
     }
 
     /// The forward pass.
@@ -70,35 +72,36 @@ impl<'a, K: Kernels> Planner<'a, K> {
         Extent { images: self.images, size: self.sizes[node] }
     }
 
-    fn new_map(&mut self, node: usize) -> ValueId {
+    pub(super) fn new_map(&mut self, node: usize) -> ValueId {
         let (extent, blocks) = (self.extent(node), self.network.blocks[node].clone());
         let len = self.kernels.map(NodeId(node), extent, blocks.len());
-        self.values.push(Value { offset: 0, len, blocks, extent, node: Some(NodeId(node)) });
+        self.values.push(Value { offset: 0, len, blocks, extent, node: Some(NodeId(node)), narrow: false });
         self.values.len() - 1
     }
 
     fn new_workspace(&mut self, len: usize) -> ValueId {
         let len = len.next_multiple_of(LANES);
         let extent = Extent { images: 0, size: Size { height: 0, width: 0 } };
-        self.values.push(Value { offset: 0, len, blocks: Vec::new(), extent, node: None });
+        self.values.push(Value { offset: 0, len, blocks: Vec::new(), extent, node: None, narrow: false });
         self.values.len() - 1
     }
 
     /// The nodes with maps of their own that a node's value consists of, in order.
-    fn parts(&self, node: NodeId) -> Vec<NodeId> {
+    pub(super) fn parts(&self, node: NodeId) -> Vec<NodeId> {
         match self.graph.node(node) {
             Node::Concatenate { inputs } => inputs.iter().flat_map(|input| self.parts(*input)).collect(),
             _ => vec![node],
         }
     }
 
-    /// The blocks of a node's value.
+    /// The blocks of a node's value; of maps that are not in memory, the saved ones.
     fn operands(&self, node: NodeId) -> Vec<Operand> {
         let mut operands = Vec::new();
         let mut first = 0;
         for part in self.parts(node) {
-            debug_assert!(self.maps[part.0].is_some(), "a map exists before it is read");
-            let Some(value) = self.maps[part.0] else { continue };
+            let value = self.maps[part.0].or(self.saved[part.0]);
+            debug_assert!(value.is_some(), "a map exists before it is read");
+            let Some(value) = value else { continue };
             let layer = self.network.activated_by(part, self.training);
             for (block, channels) in self.network.blocks[part.0].iter().copied().enumerate() {
                 operands.push(Operand { value, block, channels, first, layer });
@@ -109,7 +112,7 @@ impl<'a, K: Kernels> Planner<'a, K> {
     }
 
     /// Computes a node's map.
-    fn compute(&mut self, node: usize) {
+    pub(super) fn compute(&mut self, node: usize) {
         let step = match self.graph.node(NodeId(node)) {
             Node::Concatenate { .. } => return,
             Node::Input { .. } => Step::Input { to: self.new_map(node) },
@@ -119,7 +122,8 @@ impl<'a, K: Kernels> Planner<'a, K> {
                 let blocks = self.values[to].blocks.len();
                 let (algorithm, memory) = self.kernels.forward(self.shape(node, &from, blocks));
                 let workspace = self.new_workspace(memory);
-                Step::Convolve { layer: self.network.layer_of[node], algorithm, from, to, workspace }
+                let (layer, rounds) = (self.network.layer_of[node], self.saves(node));
+                Step::Convolve { layer, algorithm, from, to, workspace, rounds }
             }
             Node::MaxPool { input, side } => {
                 let from = self.operands(*input);
@@ -166,18 +170,6 @@ impl<'a, K: Kernels> Planner<'a, K> {
     fn axes(&self, input: NodeId, node: usize, interpolation: Interpolation) -> (Axis, Axis) {
         let (from, to) = (self.sizes[input.0], self.sizes[node]);
         (Axis::new(interpolation, from.height, to.height), Axis::new(interpolation, from.width, to.width))
-    }
-
-    /// Recomputes the maps of a node's value that are no longer in memory.
-    fn recompute(&mut self, node: NodeId) {
-        for part in self.parts(node) {
-            if self.maps[part.0].is_none() {
-                for input in self.graph.node(part).inputs() {
-                    self.recompute(*input);
-                }
-                self.compute(part.0);
-            }
-        }
     }
 
     /// Destinations of the gradient to a node's value, in passes: a map that occurs twice gets one per pass. `first`
@@ -227,6 +219,10 @@ impl<'a, K: Kernels> Planner<'a, K> {
         }
         for index in (0..self.graph.nodes().len()).rev() {
             let Some(gradient) = self.gradients[index] else { continue };
+            // Saved maps are widened for one node alone: the next one to read them may come much later.
+            for (map, _) in self.maps.iter_mut().zip(&self.saved).filter(|(_, saved)| saved.is_some()) {
+                *map = None;
+            }
             match self.graph.node(NodeId(index)) {
                 Node::Input { .. } | Node::Concatenate { .. } => {}
                 Node::Convolution { input, .. } | Node::TransposedConvolution { input, .. } => {
@@ -280,15 +276,17 @@ impl<'a, K: Kernels> Planner<'a, K> {
     }
 
     fn differentiate_convolution(&mut self, node: usize, input: NodeId, gradient: ValueId) {
-        let Some(map) = self.maps[node] else { return };
+        let Some(map) = self.saved[node].or(self.maps[node]) else { return };
         let layer = self.network.layer_of[node];
         let blocks = self.values[map].blocks.len();
         let workspace = self.new_workspace(self.kernels.norm_gradient(self.extent(node), blocks));
         self.steps.push(Step::NormGradient { layer, map, gradient, workspace });
-        self.recompute(input);
+        self.recompute_lost(input);
         let from = self.operands(input);
         let (from, shape) = if self.network.layers[layer].transposed {
             // Kernels take it for a convolution from this node's map to its input, and read the input as one plain map.
+            self.recompute(input);
+            let from = self.operands(input);
             let (from, own) = (self.plain(input, from), self.own_operands(gradient, node));
             let shape = ConvolutionShape { extent: self.extent(input.0), ..self.shape(node, &own, from.len()) };
             (from, shape)
@@ -297,6 +295,12 @@ impl<'a, K: Kernels> Planner<'a, K> {
             (from, shape)
         };
         let (algorithm, memory) = self.kernels.weight_gradient(shape);
+        let from = if self.kernels.reads_bf16(algorithm) || from.iter().all(|o| !self.values[o.value].narrow) {
+            from
+        } else {
+            self.recompute(input);
+            self.operands(input)
+        };
         let workspace = self.new_workspace(memory);
         self.steps.push(Step::WeightGradient { layer, algorithm, from, gradient, workspace });
         for to in self.destinations(input) {

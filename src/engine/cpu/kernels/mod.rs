@@ -12,6 +12,7 @@ pub(super) mod filter;
 pub(super) mod gate;
 pub(super) mod global_pool;
 pub(super) mod layer_norm;
+pub(super) mod narrow;
 pub(super) mod norm;
 pub(super) mod pack;
 pub(super) mod pool;

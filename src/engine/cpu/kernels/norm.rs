@@ -3,6 +3,7 @@
 
 use super::super::layout::{Activate, Extent, Pointer, RowChunks};
 use super::super::simd::{LANES, Simd};
+use super::narrow::Numbers;
 use super::{Activation, bend_gradient, for_each};
 
 /// Approximate number of pixels in a chunk: few enough that single-precision sums within a chunk are exact to rounding.
@@ -65,15 +66,17 @@ impl Share {
     }
 }
 
-/// Moments of every image and channel of `map` (`blocks` consecutive blocks of every image), `[block][image][lane]`.
+/// Moments of every image and channel of `map` (`blocks` consecutive blocks of every image), `[block][image][lane]`; with
+/// `rounds`, after its numbers have been rounded to bf16.
 ///
 /// # Safety
-/// `map` holds that map and `memory` [`workspace`] numbers that nobody else uses.
+/// `map` holds that map and `memory` [`workspace`] numbers that nobody else uses, as nobody uses a map that is rounded.
 pub(in super::super) unsafe fn moments<S: Simd>(
     s: S,
     extent: Extent,
     map: Pointer,
     blocks: usize,
+    rounds: bool,
     memory: Pointer,
 ) -> Vec<Moments> {
     let chunks = chunks(extent);
@@ -90,7 +93,13 @@ pub(in super::super) unsafe fn moments<S: Simd>(
                 let (from, out) = (map.add(share.offset).0, memory.add(share.sums).0);
                 let mut sums = [s.splat(0.0); 4];
                 for pixel in 0..share.pixels {
-                    sums[pixel % 4] = s.add(sums[pixel % 4], s.load(from.add(pixel * LANES)));
+                    let at = from.add(pixel * LANES);
+                    let mut y = s.load(at);
+                    if rounds {
+                        y = s.round_bf16(y);
+                        s.store(at, y);
+                    }
+                    sums[pixel % 4] = s.add(sums[pixel % 4], y);
                 }
                 let sum = s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3]));
                 let mean = s.mul(sum, s.splat(1.0 / share.pixels as f32));
@@ -144,7 +153,7 @@ const RUN: usize = 64;
 pub(in super::super) unsafe fn gradient_sums<S: Simd>(
     s: S,
     extent: Extent,
-    map: Pointer,
+    map: Numbers,
     gradient: Pointer,
     activations: &[Activate],
     means: &[f32],
@@ -153,7 +162,8 @@ pub(in super::super) unsafe fn gradient_sums<S: Simd>(
     let chunks = chunks(extent);
     let blocks = activations.len() / extent.images;
     assert_eq!(means.len(), activations.len() * LANES, "a mean per lane");
-    debug_assert!([map, gradient].iter().all(|map| map.holds(extent.images * blocks * extent.plane())), "two maps");
+    let len = extent.images * blocks * extent.plane();
+    debug_assert!(map.holds(len) && gradient.holds(len), "two maps");
     debug_assert!(memory.holds(workspace(extent, blocks)), "workspace");
     for_each(
         s,
@@ -165,13 +175,13 @@ pub(in super::super) unsafe fn gradient_sums<S: Simd>(
             // SAFETY: inside the maps; every task has its own part of the memory.
             unsafe {
                 let mean = s.load(means.as_ptr().add(share.index * LANES));
-                let (map, gradient) = (map.add(share.offset).0, gradient.add(share.offset).0);
+                let gradient = gradient.add(share.offset).0;
                 let mut sums = [s.splat(0.0); 2];
                 // Sums of short sums: a single long sum would round every addition at the size of the total.
                 for run in (0..share.pixels).step_by(RUN) {
                     let (mut plain, mut deviations) = ([s.splat(0.0); 4], [s.splat(0.0); 4]);
                     for pixel in run..(run + RUN).min(share.pixels) {
-                        let y = s.load(map.add(pixel * LANES));
+                        let y = map.load(s, share.offset + pixel * LANES);
                         let g = behind(s, &activation, y, s.load(gradient.add(pixel * LANES)));
                         plain[pixel % 4] = s.add(plain[pixel % 4], g);
                         deviations[pixel % 4] = s.mul_add(g, s.sub(y, mean), deviations[pixel % 4]);
@@ -210,7 +220,7 @@ fn behind<S: Simd>(s: S, activation: &Activation<S>, y: S::V, g: S::V) -> S::V {
 pub(in super::super) unsafe fn gradient<S: Simd>(
     s: S,
     extent: Extent,
-    map: Pointer,
+    map: Numbers,
     gradient: Pointer,
     activations: &[Activate],
     [factor, offset, drift]: [&[f32]; 3],
@@ -218,7 +228,8 @@ pub(in super::super) unsafe fn gradient<S: Simd>(
     let chunks = chunks(extent);
     let blocks = activations.len() / extent.images;
     assert!([factor, offset, drift].iter().all(|v| v.len() == activations.len() * LANES), "a factor per lane");
-    debug_assert!([map, gradient].iter().all(|map| map.holds(extent.images * blocks * extent.plane())), "two maps");
+    let len = extent.images * blocks * extent.plane();
+    debug_assert!(map.holds(len) && gradient.holds(len), "two maps");
     for_each(
         s,
         blocks * chunks.len(),
@@ -231,9 +242,9 @@ pub(in super::super) unsafe fn gradient<S: Simd>(
                 let lane = share.index * LANES;
                 let (factor, drift) = (s.load(factor.as_ptr().add(lane)), s.load(drift.as_ptr().add(lane)));
                 let offset = s.load(offset.as_ptr().add(lane));
-                let (map, gradient) = (map.add(share.offset).0, gradient.add(share.offset).0);
+                let gradient = gradient.add(share.offset).0;
                 for pixel in 0..share.pixels {
-                    let y = s.load(map.add(pixel * LANES));
+                    let y = map.load(s, share.offset + pixel * LANES);
                     let g = behind(s, &activation, y, s.load(gradient.add(pixel * LANES)));
                     let pull = s.neg_mul_add(y, drift, offset);
                     s.store(gradient.add(pixel * LANES), s.mul_add(factor, g, pull));

@@ -19,6 +19,8 @@ pub(super) mod portable;
 #[cfg(target_arch = "x86_64")]
 pub(super) mod tiles;
 
+use half::bf16;
+
 /// Channels that are neighbours in memory, and numbers in a [`Simd::V`].
 pub(super) use crate::plan::LANES;
 
@@ -62,6 +64,44 @@ pub(super) trait Simd: Copy + Send + Sync + 'static {
     fn where_positive(self, x: Self::V, yes: Self::V, no: Self::V) -> Self::V;
     /// `yes` in the lanes where `a = b`, else `no`.
     fn where_equal(self, a: Self::V, b: Self::V, yes: Self::V, no: Self::V) -> Self::V;
+    /// Reads [`LANES`] numbers of bf16.
+    ///
+    /// # Safety
+    /// `p` is valid for reads of [`LANES`] numbers of 16 bits.
+    #[inline(always)]
+    unsafe fn load_bf16(self, p: *const u16) -> Self::V {
+        let mut numbers = [0.0f32; LANES];
+        for (i, number) in numbers.iter_mut().enumerate() {
+            // SAFETY: the caller's promise.
+            *number = f32::from_bits(u32::from(unsafe { *p.add(i) }) << 16);
+        }
+        // SAFETY: the array holds `LANES` numbers.
+        unsafe { self.load(numbers.as_ptr()) }
+    }
+    /// Writes [`LANES`] numbers that bf16 represents exactly.
+    ///
+    /// # Safety
+    /// `p` is valid for writes of [`LANES`] numbers of 16 bits.
+    #[inline(always)]
+    unsafe fn store_bf16(self, p: *mut u16, v: Self::V) {
+        let mut numbers = [0.0f32; LANES];
+        // SAFETY: the array holds `LANES` numbers.
+        unsafe { self.store(numbers.as_mut_ptr(), v) };
+        for (i, number) in numbers.iter().enumerate() {
+            // SAFETY: the caller's promise.
+            unsafe { *p.add(i) = (number.to_bits() >> 16) as u16 };
+        }
+    }
+    /// The nearest numbers of bf16; of two equally near, the one whose last bit is zero. NaN stays NaN.
+    #[inline(always)]
+    fn round_bf16(self, v: Self::V) -> Self::V {
+        let mut numbers = [0.0f32; LANES];
+        // SAFETY: the array holds `LANES` numbers.
+        unsafe { self.store(numbers.as_mut_ptr(), v) };
+        let rounded = numbers.map(|number| bf16::from_f32(number).to_f32());
+        // SAFETY: the array holds `LANES` numbers.
+        unsafe { self.load(rounded.as_ptr()) }
+    }
     /// Lane `j` of vector `i` becomes lane `i` of vector `j`.
     #[inline(always)]
     fn transpose(self, rows: [Self::V; LANES]) -> [Self::V; LANES] {
@@ -190,7 +230,22 @@ mod tests {
                 // SAFETY: same as the block before.
                 let rows =
                     std::array::from_fn(|i| s.add(s.splat(100.0 * i as f32), unsafe { s.load(columns.as_ptr()) }));
-                let vectors: Vec<S::V> = vectors.into_iter().chain(s.transpose(rows)).collect();
+                // Halfway between two numbers of bf16, one bit to either side of it, and what rounds to infinity.
+                let halves =
+                    [0x3f80_8000, 0x3f81_8000, 0x3f80_7fff, 0x3f80_8001, 0x7f7f_ffff, 0x0000_8001, 0x8001_8000];
+                let halves: [f32; LANES] = std::array::from_fn(|i| f32::from_bits(halves[i % halves.len()]));
+                // SAFETY: same as the block before.
+                let rounded = [a, unsafe { s.load(halves.as_ptr()) }].map(|v| s.round_bf16(v));
+                let kept = rounded.map(|v| {
+                    let mut bits = [0u16; LANES];
+                    // SAFETY: the array holds `LANES` numbers of 16 bits.
+                    unsafe {
+                        s.store_bf16(bits.as_mut_ptr(), v);
+                        s.load_bf16(bits.as_ptr())
+                    }
+                });
+                let vectors = vectors.into_iter().chain(s.transpose(rows)).chain(rounded).chain(kept);
+                let vectors: Vec<S::V> = vectors.collect();
                 let mut out = vec![[0.0; LANES]; vectors.len()];
                 for (out, v) in out.iter_mut().zip(vectors) {
                     // SAFETY: same as the block before.
@@ -208,6 +263,11 @@ mod tests {
         assert!((expected[6][5] - 1.5).abs() < f32::EPSILON);
         assert!(expected[7][5].is_nan() && expected[7][4].is_finite(), "a minimum does, too");
         assert!((expected[10 + 3][7] - 703.0).abs() < f32::EPSILON, "row 7, column 3");
+        let rounded = expected[10 + LANES + 1].map(f32::to_bits);
+        let nearest = [0x3f80_0000, 0x3f82_0000, 0x3f80_0000, 0x3f81_0000, 0x7f80_0000, 0x0001_0000, 0x8002_0000];
+        assert_eq!(rounded[..7], nearest, "halves go to the even neighbour");
+        assert_eq!(expected[10 + LANES + 3].map(f32::to_bits), rounded, "what is rounded is kept");
+        assert!(expected[10 + LANES + 2][5].is_nan());
         for set in Instructions::tested() {
             let found = with_instructions!(set, s => results(s));
             for (e, f) in expected.iter().flatten().zip(found.iter().flatten()) {

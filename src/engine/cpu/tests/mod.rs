@@ -212,14 +212,21 @@ fn a_training_needs_little_memory() {
     // pooled and enlarged maps and all workspaces together must not double that.
     let graph = unet_plus_plus(Style::BILINEAR_RELU, &[16, 32, 64, 128, 256], 1, 10, false);
     let network = Network::new(&graph);
-    let arena = |images, mode| {
+    let arena = |images, mode, choices: &Choices| {
         let extent = Extent { images, size: Size { height: 200, width: 160 } };
-        (4 * Plan::new(&graph, &network, extent, mode, &Choices::new(Precision::Fp32)).unwrap().arena) >> 20
+        (4 * Plan::new(&graph, &network, extent, mode, choices).unwrap().arena) >> 20
     };
-    let found = [arena(1, Mode::Train), arena(4, Mode::Train), arena(1, Mode::Evaluate), arena(4, Mode::Evaluate)];
+    let passes = [(1, Mode::Train), (4, Mode::Train), (1, Mode::Evaluate), (4, Mode::Evaluate)];
+    let found = passes.map(|(images, mode)| arena(images, mode, &Choices::new(Precision::Fp32)));
     println!("MiB of a training with 1 and 4 images, an evaluation with 1 and 4: {found:?}");
     assert!(found[0] < 50 && found[1] < 180, "a training takes {found:?}");
     assert!(found[2] < 24 && found[3] < 80, "an evaluation takes {found:?}");
+    // In bf16 the results of convolutions rest at half the memory.
+    for choices in Choices::tested(Precision::Bf16) {
+        let narrow = arena(4, Mode::Train, &choices);
+        println!("MiB of a training with 4 images in bf16, {choices:?}: {narrow}");
+        assert!(4 * narrow < 3 * found[1], "{choices:?} takes {narrow} MiB");
+    }
 }
 
 #[test]

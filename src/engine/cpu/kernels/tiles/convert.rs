@@ -5,10 +5,11 @@ use std::arch::x86_64::{
     _mm512_slli_epi32, _mm512_srli_epi32, _mm512_storeu_si512, _mm512_sub_ps,
 };
 
-use super::super::super::layout::{Block, Extent};
+use super::super::super::layout::{Block, Extent, Pointer};
 use super::super::super::simd::avx512::transpose;
 use super::super::super::simd::{LANES, Simd};
 use super::super::Activation;
+use super::super::narrow::Numbers;
 use super::{Packing, ROW_BYTES, Tiles, pair_of};
 
 /// Numbers of 32 bits in a line.
@@ -54,13 +55,31 @@ pub(super) unsafe fn store(out: *mut f32, line: __m512i) {
     unsafe { _mm512_storeu_si512(out.cast(), line) };
 }
 
-/// Prefetches the memory some distance after `p`: maps are read once from start to end, and the processor's own
-/// prefetcher stops at the end of a small page.
-#[inline(always)]
-unsafe fn ahead(p: *const f32) {
-    const DISTANCE: usize = 32 * LANES;
-    // SAFETY: a prefetch reads nothing that could fail.
-    unsafe { _mm_prefetch::<_MM_HINT_T0>(p.wrapping_add(DISTANCE).cast()) };
+/// A plane that is packed.
+#[derive(Clone, Copy)]
+struct Source<S: Simd> {
+    numbers: Numbers,
+    activation: Activation<S>,
+}
+
+impl<S: Simd> Source<S> {
+    /// The activated values of a pixel.
+    #[inline(always)]
+    unsafe fn read(&self, s: S, pixel: usize) -> S::V {
+        // SAFETY: the caller's promise.
+        unsafe { self.activation.apply(s, self.numbers.load(s, pixel * LANES)) }
+    }
+
+    /// Prefetches the memory some distance after a pixel: maps are read once from start to end, and the processor's own
+    /// prefetcher stops at the end of a small page.
+    #[inline(always)]
+    unsafe fn ahead(&self, pixel: usize) {
+        const DISTANCE: usize = 32 * LANES * size_of::<f32>();
+        let number = if self.numbers.narrow { size_of::<u16>() } else { size_of::<f32>() };
+        let at = self.numbers.start.0.cast::<i8>().wrapping_add(pixel * LANES * number + DISTANCE);
+        // SAFETY: a prefetch reads nothing that could fail.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at) };
+    }
 }
 
 /// Memory that lines are written to; the lines of the second term, if there is one, follow at distance `next_term`.
@@ -181,7 +200,8 @@ pub(super) unsafe fn pack_pixel_pairs(
     unsafe {
         let zero = _mm512_setzero_ps();
         let to = TileRows { out, next_term, split: tiles.split };
-        let plane = block.image(image).cast_const();
+        let start = Pointer::new(block.image(image), extent.plane());
+        let source = Source { numbers: Numbers { start, narrow: block.narrow }, activation };
         let rows = end - first + 2 * border;
         for y in 0..rows {
             let line = y * row / 2;
@@ -191,7 +211,7 @@ pub(super) unsafe fn pack_pixel_pairs(
                 }
                 continue;
             }
-            let from = plane.add((first + y - border) * width * LANES);
+            let from = (first + y - border) * width;
             let inside = border.div_ceil(2)..border.midpoint(width).max(border.div_ceil(2));
             for x in (0..inside.start).chain(inside.end..row / 2) {
                 let mut pixels = [zero; 2];
@@ -199,17 +219,16 @@ pub(super) unsafe fn pack_pixel_pairs(
                     // Columns before the map wrap to huge numbers.
                     let column = column.wrapping_sub(border);
                     if column < width {
-                        *pixel = activation.read::<false>(s, from.add(column * LANES));
+                        *pixel = source.read(s, from + column);
                     }
                 }
                 to.interleave(line + x, pixels[0], pixels[1]);
             }
             for x in inside {
-                let from = from.add((2 * x - border) * LANES);
-                ahead(from);
-                ahead(from.wrapping_add(LANES));
-                let (even, odd) = (activation.read::<false>(s, from), activation.read::<false>(s, from.add(LANES)));
-                to.interleave(line + x, even, odd);
+                let pixel = from + 2 * x - border;
+                source.ahead(pixel);
+                source.ahead(pixel + 1);
+                to.interleave(line + x, source.read(s, pixel), source.read(s, pixel + 1));
             }
         }
         for line in rows * row / 2..lines {

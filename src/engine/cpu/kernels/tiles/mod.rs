@@ -64,6 +64,11 @@ impl Tiles {
         matches!(self.unit, TileUnit::Amx(_))
     }
 
+    /// Whether factors are single numbers of bf16.
+    pub(in super::super) fn multiplies_bf16(self) -> bool {
+        !self.split
+    }
+
     /// Number of bf16 numbers in a factor.
     fn terms(self) -> usize {
         1 + usize::from(self.split)
