@@ -1,8 +1,10 @@
 //! Convolution by products of tiles of bf16, on every unit of the processor. Each unit that it lacks is skipped.
 
 use super::*;
+use crate::plan::{ConvolutionShape, Kernels};
 use crate::reference::Reference;
 use crate::tests::comparison::{doubled, error, random};
+use sweep_graph::NodeId;
 
 /// Each unit wherever it can be used.
 fn forced() -> Vec<(Precision, Choices)> {
@@ -142,6 +144,56 @@ fn what_is_no_ordinary_number_stays_where_it_belongs() {
                 let right = if near { !found.is_finite() } else { found.to_bits() == expected.to_bits() };
                 assert!(right, "{precision:?} {choices:?}, {strange} at {row}, {column}: {found}");
             }
+        }
+    }
+}
+
+/// The same algorithms, for which saved maps are always widened.
+struct Widening(Choices);
+
+impl Kernels for Widening {
+    type Algorithm = Algorithm;
+
+    fn map(&self, node: NodeId, extent: Extent, blocks: usize) -> usize {
+        self.0.map(node, extent, blocks)
+    }
+
+    fn forward(&self, shape: ConvolutionShape) -> (Algorithm, usize) {
+        self.0.forward(shape)
+    }
+
+    fn weight_gradient(&self, shape: ConvolutionShape) -> (Algorithm, usize) {
+        self.0.weight_gradient(shape)
+    }
+
+    fn input_gradient(&self, shape: ConvolutionShape) -> (Algorithm, usize) {
+        self.0.input_gradient(shape)
+    }
+
+    fn norm_gradient(&self, extent: Extent, blocks: usize) -> usize {
+        self.0.norm_gradient(extent, blocks)
+    }
+
+    fn saves_bf16(&self) -> bool {
+        self.0.saves_bf16()
+    }
+}
+
+#[test]
+fn saved_maps_are_read_like_widened_ones() {
+    let [images, height, width] = [2, 41, 36];
+    for style in [Style::BILINEAR_RELU, Style::GROUPED] {
+        let graph = unet_plus_plus(style, &[16, 24, 40], 1, 10, true);
+        for (_, choices) in ways().into_iter().filter(|(precision, _)| *precision == Precision::Bf16) {
+            let [mut reads, mut widens] = [(); 2].map(|()| engine(&graph, choices));
+            let extent = Extent { images, size: Size { height, width } };
+            let plan = Plan::new(&graph, &widens.network, extent, Mode::Train, &Widening(choices)).unwrap();
+            let widened = |plan: &Plan| plan.backward.iter().filter(|step| matches!(step, Step::Widen { .. })).count();
+            assert!(widened(&plan) > widened(&reads.plan(extent, Mode::Train).unwrap()), "{choices:?}");
+            widens.plans.insert((images, height, width, true), Arc::new(plan));
+            let found = [&mut reads, &mut widens]
+                .map(|engine| run(engine, &parameters(&graph, 3), [images, 1, height, width], Mode::Train));
+            assert!(found[0] == found[1], "{choices:?}");
         }
     }
 }
