@@ -115,7 +115,7 @@ pub(crate) trait Kernels {
     }
 
     /// Whether the results of normalised convolutions are saved in bf16 from their last reader of the forward pass to each of
-    /// their readers in the backward pass. They are rounded to bf16 when they are computed, so that narrowed loses nothing.
+    /// their readers in the backward pass. They are rounded to bf16 when they are computed, so that saving loses nothing.
     fn saves_bf16(&self) -> bool {
         false
     }
