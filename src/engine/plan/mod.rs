@@ -131,7 +131,7 @@ pub(crate) trait Kernels {
 pub(crate) enum Step<A> {
     /// Packs images into blocks.
     Input { to: ValueId },
-    /// Convolution, with statistics if there is a normalisation; the results of one whose map will be saved in bf16 are rounded to it.
+    /// Convolution, with statistics if there is a normalisation; results that will be saved in bf16 are rounded to it.
     Convolve { layer: usize, algorithm: A, from: Vec<Operand>, to: ValueId, workspace: ValueId, rounds: bool },
     /// Copies a map, whose numbers are all of bf16, to half the memory.
     Narrow { from: ValueId, to: ValueId },

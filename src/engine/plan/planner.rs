@@ -281,12 +281,15 @@ impl<'a, K: Kernels> Planner<'a, K> {
         let blocks = self.values[map].blocks.len();
         let workspace = self.new_workspace(self.kernels.norm_gradient(self.extent(node), blocks));
         self.steps.push(Step::NormGradient { layer, map, gradient, workspace });
-        self.recompute_lost(input);
-        let from = self.operands(input);
-        let (from, shape) = if self.network.layers[layer].transposed {
-            // Kernels take it for a convolution from this node's map to its input, and read the input as one plain map.
+        let is_transposed = self.network.layers[layer].transposed;
+        if is_transposed {
             self.recompute(input);
-            let from = self.operands(input);
+        } else {
+            self.recompute_lost(input);
+        }
+        let from = self.operands(input);
+        let (from, shape) = if is_transposed {
+            // Kernels take it for a convolution from this node's map to its input, and read the input as one plain map.
             let (from, own) = (self.plain(input, from), self.own_operands(gradient, node));
             let shape = ConvolutionShape { extent: self.extent(input.0), ..self.shape(node, &own, from.len()) };
             (from, shape)

@@ -221,7 +221,7 @@ fn a_training_needs_little_memory() {
     println!("MiB of a training with 1 and 4 images, an evaluation with 1 and 4: {found:?}");
     assert!(found[0] < 50 && found[1] < 180, "a training takes {found:?}");
     assert!(found[2] < 24 && found[3] < 80, "an evaluation takes {found:?}");
-    // In bf16 the results of convolutions rest at half the memory.
+    // In bf16 the results of convolutions are saved at half the memory.
     for choices in Choices::tested(Precision::Bf16) {
         let narrow = arena(4, Mode::Train, &choices);
         println!("MiB of a training with 4 images in bf16, {choices:?}: {narrow}");
